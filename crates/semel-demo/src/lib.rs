@@ -1,0 +1,1 @@
+//! semel-demo.

@@ -1,0 +1,3 @@
+//! The `semel` command.
+
+fn main() {}
