@@ -1,1 +1,10 @@
-//! semel.
+//! What an application adds to be safe to retry: the engine, the tower layer, the stores.
+//!
+//! Semel answers one question for every retried operation: *did it happen?* The rules live in
+//! [`semel_core`]; here they are carried out.
+
+pub mod entropy;
+pub mod store;
+pub mod time;
+
+pub use semel_core as core;

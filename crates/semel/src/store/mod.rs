@@ -1,0 +1,4 @@
+//! The stores: backends of [`semel_core::Store`].
+//!
+//! Each declares what its acknowledged writes survive, and passes the one suite of
+//! `semel-core` (feature `suite`).
