@@ -2,3 +2,9 @@
 //!
 //! Each declares what its acknowledged writes survive, and passes the one suite of
 //! `semel-core` (feature `suite`).
+
+pub mod clock;
+pub mod memory;
+
+pub use clock::StoreClock;
+pub use memory::MemoryStore;
