@@ -4,6 +4,7 @@
 //! [`semel_core`]; here they are carried out.
 
 pub mod entropy;
+pub mod http;
 pub mod store;
 pub mod time;
 
