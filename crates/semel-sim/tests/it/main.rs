@@ -1,0 +1,4 @@
+//! The integration tests of the simulator's crate, in one binary.
+#![cfg(test)]
+
+mod tidy;
