@@ -11,11 +11,13 @@
 pub mod catalogue;
 mod instant;
 pub mod problem;
+pub mod reply;
 pub mod route;
 pub mod status;
 
 pub use catalogue::Code;
 pub use instant::rfc3339;
 pub use problem::{Problem, Retry};
+pub use reply::Reply;
 pub use route::{Route, Routes};
 pub use status::{Status, Word};
