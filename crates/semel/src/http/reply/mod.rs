@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origins_own_cache_control_stays() {
+    fn the_origins_own_word_on_storing_stays() {
         let response = replay(200, &[("cache-control", "private, max-age=60")], "");
         assert_eq!(response.headers()["cache-control"], "private, max-age=60");
         assert_eq!(response.headers()["content-length"], "0");
