@@ -111,7 +111,6 @@ impl Secret {
     }
 
     /// Keys the fingerprints.
-    #[expect(dead_code, reason = "used by fingerprint")]
     pub(crate) const fn fingerprints(&self) -> &[u8; 32] {
         &self.fingerprints
     }
@@ -123,7 +122,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn truncate16(whole: [u8; 32]) -> [u8; 16] {
+pub(crate) fn truncate16(whole: [u8; 32]) -> [u8; 16] {
     let mut half = [0; 16];
     for (to, from) in half.iter_mut().zip(whole) {
         *to = from;

@@ -1,0 +1,195 @@
+//! The key as a header value: an RFC 9651 Item that is a String, or the bare characters.
+
+use super::KeyError;
+
+/// The unquoted text. Length and printable characters are judged by the caller, who does so for
+/// keys from a body, too.
+pub(super) fn parse(value: &[u8]) -> Result<String, KeyError> {
+    let start = value.iter().take_while(|byte| blank(**byte)).count();
+    let end = value.iter().rposition(|byte| !blank(*byte)).map_or(start, |last| last + 1);
+    let trimmed = value.get(start..end).unwrap_or_default();
+    match trimmed.split_first() {
+        None => Err(KeyError::Empty),
+        Some((b'"', inner)) => quoted(inner, start + 1),
+        Some(_) => bare(trimmed, start),
+    }
+}
+
+const fn blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn bare(text: &[u8], start: usize) -> Result<String, KeyError> {
+    if text.contains(&b',') {
+        return Err(KeyError::List);
+    }
+    match text.iter().position(|&byte| !byte.is_ascii_graphic() || byte == b'"') {
+        Some(at) => Err(KeyError::Character { at: start + at }),
+        None => Ok(text.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}
+
+/// RFC 9651 §4.2.5, from behind the opening quote, which stands before `start`.
+fn quoted(text: &[u8], start: usize) -> Result<String, KeyError> {
+    let mut key = String::with_capacity(text.len());
+    let mut bytes = text.iter().copied().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => {
+                let rest = text.get(at + 1..).unwrap_or_default();
+                return end(rest, start + at + 1).map(|()| key);
+            }
+            b'\\' => match bytes.next() {
+                Some((_, escaped @ (b'"' | b'\\'))) => key.push(char::from(escaped)),
+                Some(_) => return Err(KeyError::Escape { at: start + at }),
+                None => return Err(KeyError::Unclosed),
+            },
+            b' '..=b'~' => key.push(char::from(byte)),
+            _ => return Err(KeyError::Character { at: start + at }),
+        }
+    }
+    Err(KeyError::Unclosed)
+}
+
+/// What may follow the closing quote: nothing, or well-formed parameters.
+fn end(rest: &[u8], start: usize) -> Result<(), KeyError> {
+    let behind = parameters(rest);
+    match behind.trim_ascii_start().first() {
+        None => Ok(()),
+        Some(b',') => Err(KeyError::List),
+        Some(_) => Err(KeyError::Trailing { at: start + rest.len() - behind.len() }),
+    }
+}
+
+/// Walks over well-formed parameters (RFC 9651 §4.2.3.2) and returns what stands behind the last.
+fn parameters(mut rest: &[u8]) -> &[u8] {
+    while let Some(behind) = parameter(rest) {
+        rest = behind;
+    }
+    rest
+}
+
+fn parameter(text: &[u8]) -> Option<&[u8]> {
+    let mut text = text.strip_prefix(b";")?;
+    while let Some(behind) = text.strip_prefix(b" ") {
+        text = behind;
+    }
+    let first = text.first()?;
+    if !first.is_ascii_lowercase() && *first != b'*' {
+        return None;
+    }
+    let name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b);
+    let text = after(text, name);
+    match text.strip_prefix(b"=") {
+        Some(value) => bare_item(value),
+        None => Some(text),
+    }
+}
+
+/// Walks over one Bare Item (RFC 9651 §4.2.3.1).
+fn bare_item(text: &[u8]) -> Option<&[u8]> {
+    let (&first, rest) = text.split_first()?;
+    match first {
+        b'"' => string(rest, true),
+        b'%' => string(rest.strip_prefix(b"\"")?, false),
+        b':' => {
+            let base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
+            after(rest, base64).strip_prefix(b":")
+        }
+        b'?' => rest.strip_prefix(b"0").or_else(|| rest.strip_prefix(b"1")),
+        b'@' => number(rest),
+        b'-' | b'0'..=b'9' => number(text),
+        b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&b);
+            Some(after(rest, token))
+        }
+        _ => None,
+    }
+}
+
+fn string(text: &[u8], escapes: bool) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        let (&byte, behind) = rest.split_first()?;
+        rest = match byte {
+            b'"' => return Some(behind),
+            b'\\' if escapes => {
+                behind.strip_prefix(b"\"").or_else(|| behind.strip_prefix(b"\\"))?
+            }
+            b' '..=b'~' => behind,
+            _ => return None,
+        };
+    }
+}
+
+/// At most 15 digits, or 12 and 3 behind a point (RFC 9651 §4.2.4).
+fn number(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let rest = after(text, |b| b.is_ascii_digit());
+    let whole = text.len() - rest.len();
+    let Some(fraction) = rest.strip_prefix(b".") else {
+        return (1..=15).contains(&whole).then_some(rest);
+    };
+    let rest = after(fraction, |b| b.is_ascii_digit());
+    let places = fraction.len() - rest.len();
+    ((1..=12).contains(&whole) && (1..=3).contains(&places)).then_some(rest)
+}
+
+fn after(text: &[u8], wanted: impl Fn(u8) -> bool) -> &[u8] {
+    let run = text.iter().take_while(|byte| wanted(**byte)).count();
+    text.get(run..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_and_bare_are_the_same_key() {
+        for value in ["8e03", "\"8e03\"", "  8e03 ", "\t\"8e03\" ", "\"8e03\";a;b=1"] {
+            assert_eq!(parse(value.as_bytes()).as_deref(), Ok("8e03"), "{value}");
+        }
+        assert_eq!(parse(br#""a \"b\" \\, c""#).as_deref(), Ok(r#"a "b" \, c"#));
+        assert_eq!(parse(b"a;b=1").as_deref(), Ok("a;b=1"), "a bare value is taken whole");
+    }
+
+    #[test]
+    fn malformed_values_say_what_is_wrong() {
+        for (value, error) in [
+            ("", KeyError::Empty),
+            ("  ", KeyError::Empty),
+            ("a,b", KeyError::List),
+            ("a, b", KeyError::List),
+            ("\"a\", \"b\"", KeyError::List),
+            ("\"a\" ,", KeyError::List),
+            ("a b", KeyError::Character { at: 1 }),
+            (" a\"b", KeyError::Character { at: 2 }),
+            ("é", KeyError::Character { at: 0 }),
+            ("\"é\"", KeyError::Character { at: 1 }),
+            ("\"a", KeyError::Unclosed),
+            ("\"a\\", KeyError::Unclosed),
+            ("\"a\\n\"", KeyError::Escape { at: 2 }),
+            ("\"a\"b", KeyError::Trailing { at: 3 }),
+            ("\"a\";", KeyError::Trailing { at: 3 }),
+            ("\"a\";A=1", KeyError::Trailing { at: 3 }),
+            ("\"a\"; a=", KeyError::Trailing { at: 3 }),
+            ("\"a\" ;a", KeyError::Trailing { at: 3 }),
+        ] {
+            assert_eq!(parse(value.as_bytes()), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_every_type_mean_nothing() {
+        for value in
+            ["-1", "1.5", "\"x\\\"y\"", "tok/en", "*", ":aGk=:", "?1", "@1659578233", "%\"f%c3\""]
+        {
+            let item = format!("\"k\"; p={value};q");
+            assert_eq!(parse(item.as_bytes()).as_deref(), Ok("k"), "{value}");
+        }
+        for value in ["1.", "1.2345", "1234567890123456", "?2", ":a", "\"x", "-", "%x", "\"\\x\""] {
+            let item = format!("\"k\";p={value}");
+            assert!(parse(item.as_bytes()).is_err(), "{value}");
+        }
+    }
+}
