@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
+use semel_core::fingerprint::{FingerprintRules, Pointer};
 use semel_core::policy::PolicyError;
 use semel_core::{Policy, Span};
 
@@ -62,7 +63,7 @@ pub enum PrincipalSource {
     Authorization,
     /// The value of this header, which somebody trustworthy must have set.
     Header(HeaderName),
-    /// The [`super::extract::StablePrincipal`] that the application put among the extensions.
+    /// The [`super::StablePrincipal`] that the application put among the extensions.
     Extension,
     /// Nobody: all callers share their keys. Only for an API with a single caller.
     None,
@@ -119,6 +120,8 @@ pub struct Route {
     pub forward: Forward,
     /// What a request gets while the store is down.
     pub store_down: StoreDown,
+    /// What of a request is compared with the first one under its key.
+    pub fingerprint: FingerprintRules,
     /// How long a reply waits for its settle to be durable, before 503 `not-recorded`. Default 5 s.
     pub settle_wait: Span,
     /// The machine's rules.
@@ -143,6 +146,7 @@ impl Default for Route {
             doubt_on: Vec::new(),
             forward: Forward::default(),
             store_down: StoreDown::default(),
+            fingerprint: FingerprintRules::default(),
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
         }
@@ -279,7 +283,7 @@ impl Route {
             KeySource::Header(name) if self.principal == PrincipalSource::Header(name.clone()) => {
                 Err(RouteError::KeyIsPrincipal { name: name.clone() })
             }
-            KeySource::Body(pointer) if !is_pointer(pointer) => {
+            KeySource::Body(pointer) if !names_a_member(pointer) => {
                 Err(RouteError::Pointer { pointer: pointer.clone() })
             }
             KeySource::Body(_) if self.body_max == 0 => Err(RouteError::NoBody),
@@ -322,10 +326,9 @@ fn taken(name: &HeaderName) -> bool {
         .contains(name)
 }
 
-fn is_pointer(pointer: &str) -> bool {
-    // RFC 6901 §3: after each `~` stands 0 or 1. The empty pointer names the whole document.
-    let escaped = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    pointer.starts_with('/') && escaped
+fn names_a_member(pointer: &str) -> bool {
+    // The empty pointer names the whole document.
+    pointer.parse::<Pointer>().is_ok_and(|pointer| pointer.tokens().next().is_some())
 }
 
 /// Which requests a route is for.
