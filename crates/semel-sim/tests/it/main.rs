@@ -1,4 +1,5 @@
 //! The integration tests of the simulator's crate, in one binary.
 #![cfg(test)]
 
+mod machine_page;
 mod tidy;
