@@ -9,10 +9,7 @@
 //! else, with [`status`] on every answer.
 
 pub mod catalogue;
-pub mod extract;
 mod instant;
-pub mod prefer;
-mod principal;
 pub mod problem;
 pub mod reply;
 pub mod route;
@@ -20,7 +17,6 @@ pub mod status;
 
 pub use catalogue::Code;
 pub use instant::rfc3339;
-pub use principal::StablePrincipal;
 pub use problem::{Problem, Retry};
 pub use reply::Reply;
 pub use route::{Route, Routes};

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use semel_core::fingerprint::{Difference, Part};
-use semel_core::{Effect, Span, StoreError, Timestamp};
+use semel_core::{Effect, Span, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -129,18 +128,6 @@ impl Problem {
         Self { allow: allow.to_vec(), ..Self::request(Code::MethodUnknown, "") }
     }
 
-    /// The key belongs to another request, whose effect is `effect`.
-    #[must_use]
-    pub fn mismatch(effect: Effect, difference: Difference) -> Self {
-        match difference {
-            Difference::RulesChanged => Self::rules_changed(effect),
-            Difference::Parts(parts) => {
-                Self::key_reused(effect, parts.iter().map(Part::name).collect())
-            }
-            Difference::Nothing => Self::key_reused(effect, Vec::new()),
-        }
-    }
-
     /// The key belongs to another request, whose effect is `effect`; `differs` names the parts.
     #[must_use]
     pub fn key_reused(effect: Effect, differs: Vec<&'static str>) -> Self {
@@ -229,19 +216,6 @@ impl Problem {
     #[must_use]
     pub fn store_full(after: Span) -> Self {
         Self::new(Code::StoreFull, Effect::Unknown, false, Retry::SameKey).after(after)
-    }
-
-    /// Before anything was started, the store failed like this. Its words are for the operator's log,
-    /// not for the caller.
-    #[must_use]
-    pub fn store(error: &StoreError, after: Span) -> Self {
-        match error {
-            StoreError::Full { .. } => Self::store_full(after),
-            StoreError::Undecodable { .. } | StoreError::Damaged { .. } => {
-                Self::record_unreadable()
-            }
-            _ => Self::store_unavailable(after),
-        }
     }
 
     /// The operation ran with this effect, and the settle is not durable yet.
@@ -448,8 +422,7 @@ retry-after: 2
             .with_status(Status::new(Word::InDoubt).attempt(1))
             .into_response();
         assert_eq!(text(&doubt), IN_DOUBT);
-        let parts = Difference::Parts([Part::Body, Part::Path].into_iter().collect());
-        let reused = Problem::mismatch(Effect::Done, parts).into_response();
+        let reused = Problem::key_reused(Effect::Done, vec!["path", "body"]).into_response();
         assert_eq!(text(&reused), REUSED);
         let down = Problem::store_unavailable(Span::from_ms(1001)).into_response();
         assert_eq!(text(&down), STORE_DOWN);
@@ -462,10 +435,7 @@ retry-after: 2
         let done = Effect::Done;
         let rows = [
             (Problem::key_reused(done, vec![]), "key-reused 422 done false never mismatch"),
-            (
-                Problem::mismatch(done, Difference::RulesChanged),
-                "key-reused 422 done false never mismatch",
-            ),
+            (Problem::rules_changed(done), "key-reused 422 done false never mismatch"),
             (Problem::in_flight(s), "in-flight 409 unknown false same-key in-flight"),
             (Problem::in_doubt(true, None), "in-doubt 409 unknown true same-key in-doubt"),
             (Problem::key_spent(done, None), "key-spent 410 done false never spent"),
@@ -524,29 +494,6 @@ retry-after: 2
         let response = Problem::method_unknown(&[Method::GET, Method::DELETE]).into_response();
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()["allow"], "GET, DELETE");
-    }
-
-    #[test]
-    fn rules_that_changed_are_the_reason_and_no_part_is_blamed() {
-        let problem = Problem::mismatch(Effect::Done, Difference::RulesChanged);
-        let body: Value = serde_json::from_slice(&problem.to_json()).unwrap();
-        assert_eq!((&body["reason"], body.get("differs")), (&"rules-changed".into(), None));
-    }
-
-    #[test]
-    fn a_store_that_fails_is_told_from_one_that_is_full_or_damaged() {
-        let what = || "/var/lib/semel".to_owned();
-        for (error, code) in [
-            (StoreError::Timeout, Code::StoreUnavailable),
-            (StoreError::Unavailable { reason: what() }, Code::StoreUnavailable),
-            (StoreError::Full { what: what() }, Code::StoreFull),
-            (StoreError::Damaged { what: what() }, Code::RecordUnreadable),
-        ] {
-            let problem = Problem::store(&error, Span::from_secs(1));
-            assert_eq!(problem.code, code);
-            let body = String::from_utf8(problem.to_json().to_vec()).unwrap();
-            assert!(!body.contains("/var/lib"), "the store's words are not the caller's");
-        }
     }
 
     #[test]

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
-use semel_core::fingerprint::{FingerprintRules, Pointer};
 use semel_core::policy::PolicyError;
 use semel_core::{Policy, Span};
 
@@ -63,7 +62,7 @@ pub enum PrincipalSource {
     Authorization,
     /// The value of this header, which somebody trustworthy must have set.
     Header(HeaderName),
-    /// The [`super::StablePrincipal`] that the application put among the extensions.
+    /// The [`super::extract::StablePrincipal`] that the application put among the extensions.
     Extension,
     /// Nobody: all callers share their keys. Only for an API with a single caller.
     None,
@@ -120,8 +119,6 @@ pub struct Route {
     pub forward: Forward,
     /// What a request gets while the store is down.
     pub store_down: StoreDown,
-    /// What of a request is compared with the first one under its key.
-    pub fingerprint: FingerprintRules,
     /// How long a reply waits for its settle to be durable, before 503 `not-recorded`. Default 5 s.
     pub settle_wait: Span,
     /// The machine's rules.
@@ -146,7 +143,6 @@ impl Default for Route {
             doubt_on: Vec::new(),
             forward: Forward::default(),
             store_down: StoreDown::default(),
-            fingerprint: FingerprintRules::default(),
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
         }
@@ -283,7 +279,7 @@ impl Route {
             KeySource::Header(name) if self.principal == PrincipalSource::Header(name.clone()) => {
                 Err(RouteError::KeyIsPrincipal { name: name.clone() })
             }
-            KeySource::Body(pointer) if !names_a_member(pointer) => {
+            KeySource::Body(pointer) if !is_pointer(pointer) => {
                 Err(RouteError::Pointer { pointer: pointer.clone() })
             }
             KeySource::Body(_) if self.body_max == 0 => Err(RouteError::NoBody),
@@ -326,9 +322,10 @@ fn taken(name: &HeaderName) -> bool {
         .contains(name)
 }
 
-fn names_a_member(pointer: &str) -> bool {
-    // The empty pointer names the whole document.
-    pointer.parse::<Pointer>().is_ok_and(|pointer| pointer.tokens().next().is_some())
+fn is_pointer(pointer: &str) -> bool {
+    // RFC 6901 §3: after each `~` stands 0 or 1. The empty pointer names the whole document.
+    let escaped = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    pointer.starts_with('/') && escaped
 }
 
 /// Which requests a route is for.
