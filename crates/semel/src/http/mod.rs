@@ -4,20 +4,26 @@
 //! runtime, so the tower layer and the gateway share it to the byte. It must never decide whether
 //! something runs: that is [`semel_core::machine`]'s.
 //!
-//! The path: [`route`] picks the rules of a request, [`extract`] reads its key and principal; after
+//! The path: [`routes`] picks the [`route`] of a request, [`extract`] reads its key and principal; after
 //! the engine, [`reply`] keeps and replays what the handler said, and [`problem`] says everything
 //! else, with [`status`] on every answer.
 
 pub mod catalogue;
+pub mod extract;
 mod instant;
+pub mod prefer;
+mod principal;
 pub mod problem;
 pub mod reply;
 pub mod route;
+pub mod routes;
 pub mod status;
 
 pub use catalogue::Code;
 pub use instant::rfc3339;
+pub use principal::StablePrincipal;
 pub use problem::{Problem, Retry};
 pub use reply::Reply;
-pub use route::{Route, Routes};
+pub use route::Route;
+pub use routes::{Pattern, Routes};
 pub use status::{Status, Word};

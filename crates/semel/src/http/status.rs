@@ -6,6 +6,7 @@
 
 use http::{HeaderName, HeaderValue};
 use semel_core::Span;
+use semel_core::key::Weakness;
 
 /// The request's idempotency key.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -153,6 +154,13 @@ impl Status {
     }
 }
 
+/// The value of [`IDEMPOTENCY_WARNING`] for a weak key: `key-weak;reason=counter`.
+#[must_use]
+pub fn weak_key_warning(weakness: Weakness) -> HeaderValue {
+    let value = format!("key-weak;reason={}", weakness.name());
+    HeaderValue::try_from(value).expect("the names of weaknesses are tokens")
+}
+
 /// RFC 9651 §3.3.1: an integer has at most fifteen digits.
 const LARGEST: u64 = 999_999_999_999_999;
 
@@ -196,6 +204,11 @@ mod tests {
             .retention(Span::from_ms(999))
             .attempt(3);
         assert_eq!(status.to_value(), "replayed;attempt=3;retention=0;memory=2592000;age=1");
+    }
+
+    #[test]
+    fn a_warning_names_the_weakness_as_a_token() {
+        assert_eq!(weak_key_warning(Weakness::FewBits { bits: 9 }), "key-weak;reason=few-bits");
     }
 
     #[test]
