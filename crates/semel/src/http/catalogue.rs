@@ -7,37 +7,63 @@
 
 use super::status::Word;
 
-/// Names an error.
+/// Names an error. What each means stands in its [`Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is documented by its entry in ENTRIES and its page")]
 pub enum Code {
+    /// `SEM-0101`, 400: `key-missing`.
     KeyMissing,
+    /// `SEM-0102`, 400: `key-malformed`.
     KeyMalformed,
+    /// `SEM-0103`, 400: `key-weak`.
     KeyWeak,
+    /// `SEM-0104`, 400: `key-ahead`.
     KeyAhead,
+    /// `SEM-0105`, 400: `scope-missing`.
     ScopeMissing,
+    /// `SEM-0106`, 400: `scope-unstable`.
     ScopeUnstable,
+    /// `SEM-0107`, 413: `body-too-large`.
     BodyTooLarge,
+    /// `SEM-0108`, 400: `body-incomplete`.
     BodyIncomplete,
+    /// `SEM-0109`, 404: `path-unknown`.
     PathUnknown,
+    /// `SEM-0110`, 405: `method-unknown`.
     MethodUnknown,
+    /// `SEM-0201`, 422: `key-reused`.
     KeyReused,
+    /// `SEM-0202`, 409: `in-flight`.
     InFlight,
+    /// `SEM-0203`, 409: `in-doubt`.
     InDoubt,
+    /// `SEM-0204`, 410: `key-spent`.
     KeySpent,
+    /// `SEM-0205`, 410: `reply-not-kept`.
     ReplyNotKept,
+    /// `SEM-0206`, 410: `key-too-old`.
     KeyTooOld,
+    /// `SEM-0207`, 409: `key-void`.
     KeyVoid,
+    /// `SEM-0208`, 409: `key-used`.
     KeyUsed,
+    /// `SEM-0209`, 404: `key-unknown`.
     KeyUnknown,
+    /// `SEM-0301`, 503: `store-unavailable`.
     StoreUnavailable,
+    /// `SEM-0302`, 503: `store-full`.
     StoreFull,
+    /// `SEM-0303`, 503: `not-recorded`.
     NotRecorded,
+    /// `SEM-0304`, 500: `record-unreadable`.
     RecordUnreadable,
+    /// `SEM-0401`, 502: `upstream-unreachable`.
     UpstreamUnreachable,
+    /// `SEM-0501`, 429: `quota`.
     Quota,
+    /// `SEM-0502`, 503: `overloaded`.
     Overloaded,
+    /// `SEM-0503`, 503: `draining`.
     Draining,
 }
 
