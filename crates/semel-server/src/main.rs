@@ -1,3 +1,16 @@
-//! The `semel` command.
+//! The `semel` command: a gateway that makes any HTTP API safe to retry, and the tools beside it.
+//!
+//! The path of a request: [`listen`] takes the connection, [`gateway`] refuses what is ambiguous,
+//! `semel::layer` claims and settles, [`gateway`] forwards. No rule about keys lives here.
 
-fn main() {}
+mod cli;
+mod gateway;
+mod listen;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

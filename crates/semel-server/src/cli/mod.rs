@@ -1,0 +1,50 @@
+//! The command line: noun, then verb. Data goes to stdout, all else to stderr.
+//!
+//! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
+
+pub(crate) mod output;
+pub(crate) mod serve;
+pub(crate) mod suggest;
+pub(crate) mod values;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::Failure;
+
+/// Makes every retry safe: sends each operation once, replays its reply, and says so when it does
+/// not know.
+#[derive(Debug, Parser)]
+#[command(name = "semel", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Try it: semel demo\nUse it: semel serve --upstream http://127.0.0.1:9000")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeArgs>),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One provider for the whole process; a second one would panic at the first handshake.
+    let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    assert!(installed.is_ok(), "nothing before main installs a TLS provider");
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(&Failure::unknown(format!("no threads: {error}"))),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => args.run().await,
+        }
+    });
+    match ended {
+        Ok(code) => code,
+        Err(failure) => output::fail(&failure),
+    }
+}

@@ -1,0 +1,202 @@
+//! What flags hold, read strictly: a wrong value is named with the nearest right one.
+
+use std::path::PathBuf;
+
+use http::HeaderName;
+use semel_core::Span;
+
+use super::suggest::nearest;
+use crate::gateway::Target;
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreSpec {
+    /// In a directory, durably.
+    Embedded(PathBuf),
+    /// In this process, until it ends.
+    Memory,
+}
+
+impl std::fmt::Display for StoreSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+/// `embedded:PATH` or `memory:`.
+pub(crate) fn store(given: &str) -> Result<StoreSpec, String> {
+    match given.split_once(':') {
+        Some(("embedded", "")) => {
+            Err("the embedded store needs a directory: write embedded:PATH".to_owned())
+        }
+        Some(("embedded", path)) => Ok(StoreSpec::Embedded(PathBuf::from(path))),
+        Some(("memory", "")) => Ok(StoreSpec::Memory),
+        Some(("memory", more)) => {
+            Err(format!("the memory store takes no value, and was given `{more}`: write memory:"))
+        }
+        Some((kind, rest)) => Err(match nearest(kind, ["embedded", "memory"]) {
+            Some("memory") => format!("`{kind}` is no store; did you mean `memory:`?"),
+            Some(near) => format!("`{kind}` is no store; did you mean `{near}:{rest}`?"),
+            None => format!("`{kind}` is no store; use embedded:PATH or memory:"),
+        }),
+        None => Err(match nearest(given, ["embedded", "memory"]) {
+            Some("memory") => "did you mean `memory:`?".to_owned(),
+            Some(_) => "did you mean `embedded:PATH`?".to_owned(),
+            None => format!("it names no kind of store; did you mean `embedded:{given}`?"),
+        }),
+    }
+}
+
+/// Whose keys they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Whoever shows this `Authorization`.
+    #[default]
+    Authorization,
+    /// Whoever this header names.
+    Header(HeaderName),
+    /// Everybody's.
+    None,
+}
+
+/// `authorization`, `header:NAME` or `none`.
+pub(crate) fn scope(given: &str) -> Result<Scope, String> {
+    match given.split_once(':') {
+        Some(("header", name)) => HeaderName::try_from(name.trim())
+            .map(Scope::Header)
+            .map_err(|_| format!("`{name}` is no header's name")),
+        None if given == "authorization" => Ok(Scope::Authorization),
+        None if given == "none" => Ok(Scope::None),
+        Some((kind, name)) => Err(match nearest(kind, ["header"]) {
+            Some(_) => format!("did you mean `header:{name}`?"),
+            None => format!("did you mean `header:{given}`?"),
+        }),
+        None => Err(match nearest(given, ["authorization", "none"]) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("did you mean `header:{given}`? Else: authorization, none"),
+        }),
+    }
+}
+
+/// A length of time: `250ms`, `10s`, `5m`, `24h`, `30d`, and `forever`.
+pub(crate) fn span(given: &str) -> Result<Span, String> {
+    if given == "forever" {
+        return Ok(Span::FOREVER);
+    }
+    let digits = given.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = given.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| match nearest(given, ["forever"]) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write a length of time as 250ms, 10s, 5m, 24h, 30d or forever".to_owned(),
+    })?;
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err(format!("it has no unit; did you mean `{number}s`?")),
+        other => {
+            return Err(format!("`{other}` is no unit of time; use ms, s, m, h or d"));
+        }
+    };
+    Ok(Span::from_ms(number.saturating_mul(ms)))
+}
+
+/// A length of time that ends.
+pub(crate) fn duration(given: &str) -> Result<std::time::Duration, String> {
+    let span = span(given)?;
+    if span.is_forever() {
+        return Err("it must end; write a length such as 60s".to_owned());
+    }
+    Ok(span.to_duration())
+}
+
+/// A number of bytes: `4096`, `64KiB`, `1MiB`, `2GiB`.
+pub(crate) fn bytes(given: &str) -> Result<u64, String> {
+    let digits = given.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = given.split_at(digits);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write a number of bytes as 4096, 64KiB, 1MiB or 2GiB".to_owned())?;
+    let scale: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        other => {
+            return Err(match nearest(other, ["KiB", "MiB", "GiB"]) {
+                Some(near) => format!("did you mean `{number}{near}`?"),
+                None => format!("`{other}` is no unit of size; use KiB, MiB or GiB"),
+            });
+        }
+    };
+    number.checked_mul(scale).ok_or_else(|| "that is more than 2^64 bytes".to_owned())
+}
+
+/// The upstream.
+pub(crate) fn upstream(given: &str) -> Result<Target, String> {
+    Target::parse(given).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_read_and_misspellings_named() {
+        assert_eq!(store("embedded:./d"), Ok(StoreSpec::Embedded("./d".into())));
+        assert_eq!(store("memory:"), Ok(StoreSpec::Memory));
+        for (given, hint) in [
+            ("embeded:x", "did you mean `embedded:x`?"),
+            ("memmory:", "did you mean `memory:`?"),
+            ("memory", "did you mean `memory:`?"),
+            ("./data", "did you mean `embedded:./data`?"),
+            ("memory:big", "write memory:"),
+            ("embedded:", "write embedded:PATH"),
+            ("postgres://x", "use embedded:PATH or memory:"),
+        ] {
+            let said = store(given).unwrap_err();
+            assert!(said.contains(hint), "{given}: {said}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_read_and_misspellings_named() {
+        assert_eq!(scope("none"), Ok(Scope::None));
+        assert_eq!(scope("authorization"), Ok(Scope::Authorization));
+        let header = HeaderName::from_static("x-customer");
+        assert_eq!(scope("header:X-Customer"), Ok(Scope::Header(header)));
+        for (given, hint) in [
+            ("non", "did you mean `none`?"),
+            ("heder:X-Customer", "did you mean `header:X-Customer`?"),
+            ("X-Customer", "did you mean `header:X-Customer`?"),
+            ("header:a b", "no header's name"),
+        ] {
+            let said = scope(given).unwrap_err();
+            assert!(said.contains(hint), "{given}: {said}");
+        }
+    }
+
+    #[test]
+    fn lengths_need_their_unit() {
+        assert_eq!(span("250ms"), Ok(Span::from_ms(250)));
+        assert_eq!(span("30d"), Ok(Span::from_secs(30 * 86_400)));
+        assert_eq!(span("forever"), Ok(Span::FOREVER));
+        assert!(span("10").unwrap_err().contains("did you mean `10s`?"));
+        assert!(span("10y").unwrap_err().contains("no unit of time"));
+        assert!(span("forevr").unwrap_err().contains("did you mean `forever`?"));
+        assert!(duration("forever").is_err());
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("2MiB"), Ok(2 << 20));
+        assert!(bytes("2MB").unwrap_err().contains("did you mean `2MiB`?"));
+        assert!(bytes("99999999999GiB").is_err());
+    }
+}

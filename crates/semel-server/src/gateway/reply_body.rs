@@ -1,0 +1,95 @@
+//! The body of a reply on its way from the upstream: whole or broken, never short in silence.
+//!
+//! hyper checks the framing (RFC 9112 §6.3): a body shorter than its `Content-Length` or without
+//! its last chunk ends in an error here, and so in doubt for a keyed request. Bytes *beyond* a
+//! `Content-Length` are no part of any reply; the connection is not used again.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+/// Why a reply broke off.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ReplyError {
+    /// The connection ended or failed before the end of the body.
+    #[error("the reply broke off: {0}")]
+    Broken(#[source] hyper::Error),
+    /// The body took too long.
+    #[error("the reply was not whole within {0:?}")]
+    TooSlow(Duration),
+}
+
+/// The body of a reply.
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    /// From the upstream, as it comes.
+    Streamed(Incoming),
+    /// From the upstream, to be whole in time.
+    #[expect(dead_code, reason = "for keyed requests")]
+    Timed {
+        /// What comes.
+        body: Incoming,
+        /// When it must have ended.
+        deadline: Pin<Box<Sleep>>,
+        /// How long it was given in all.
+        limit: Duration,
+    },
+    /// Made here.
+    Own(Full<Bytes>),
+}
+
+impl ReplyBody {
+    /// A body made here.
+    pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
+        Self::Own(Full::new(bytes.into()))
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match &mut *self {
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(ReplyError::Broken),
+            Self::Timed { body, deadline, limit } => {
+                match Pin::new(body).poll_frame(cx).map_err(ReplyError::Broken) {
+                    Poll::Pending if deadline.as_mut().poll(cx).is_ready() => {
+                        Poll::Ready(Some(Err(ReplyError::TooSlow(*limit))))
+                    }
+                    polled => polled,
+                }
+            }
+            Self::Own(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(Some(Err(never))) => match never {},
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streamed(body) | Self::Timed { body, .. } => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streamed(body) | Self::Timed { body, .. } => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The client side: sends one request once, and says what is certain when no answer came.
+//!
+//! It never retries: whether a request may be sent again is the engine's to decide. *Not sent* is
+//! said only with proof that no byte of the request left: no connection was obtained (DNS, TCP,
+//! TLS), or the client library gave the request back before writing it. All else is *unknown*, a
+//! reset on a reused connection too.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::Service;
+
+/// An error of any kind, as the client library and bodies bring them.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no answer, and what is certain about the request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Unanswered {
+    /// No byte of the request was written.
+    #[error("the request was not sent: {reason}")]
+    NotSent {
+        /// What failed.
+        reason: String,
+    },
+    /// The request, or a part of it, may have been acted on.
+    #[error("the upstream gave no answer: {reason}")]
+    Unknown {
+        /// What failed.
+        reason: String,
+    },
+    /// The time for an answer was over. The request may have been acted on.
+    #[error("the upstream gave no answer within {after:?}")]
+    TooSlow {
+        /// How long it was given.
+        after: Duration,
+    },
+}
+
+/// Something that answers requests, once each.
+pub(crate) trait Upstream<B>: Clone + Send + Sync + 'static {
+    /// Sends it. Resolves at the head of the answer; the body follows as it comes.
+    fn send(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + Send;
+}
+
+/// How long the client waits for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a connection: DNS, TCP and TLS together.
+    pub connect: Duration,
+    /// For an answer: its head, and for a keyed request its end.
+    pub reply: Duration,
+    /// How long an idle connection is kept. Below the upstream's own, or requests race its close.
+    pub idle: Duration,
+}
+
+/// The pooled HTTP/1.1 client.
+pub(crate) struct Pool<B> {
+    client: Client<TimedConnector, B>,
+    patience: Patience,
+}
+
+impl<B> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), patience: self.patience }
+    }
+}
+
+impl<B> std::fmt::Debug for Pool<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// A pool for `http` and `https` with the system's roots.
+    ///
+    /// # Errors
+    /// When the system has no certificate store to read.
+    pub(crate) fn new(patience: Patience) -> std::io::Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let https = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(patience.idle)
+            .retry_canceled_requests(false)
+            .set_host(false)
+            .build(TimedConnector { inner: https, limit: patience.connect });
+        Ok(Self { client, patience })
+    }
+}
+
+impl<B> Upstream<B> for Pool<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Unanswered> {
+        // Connecting has its own, shorter limit, so this one can only end a request that has a
+        // connection: a time-out here is never proof.
+        let limit = self.patience.connect + self.patience.reply;
+        match tokio::time::timeout(limit, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(judge(&error)),
+            Err(_) => Err(Unanswered::TooSlow { after: self.patience.reply }),
+        }
+    }
+}
+
+fn judge(error: &ClientError) -> Unanswered {
+    let reason = chain(error);
+    // hyper cancels a request only where it still holds the whole message, before the first byte
+    // of it is encoded (`dispatch` of its HTTP/1 client); after that it reports something else.
+    let handed_back = error
+        .source()
+        .and_then(|source| source.downcast_ref::<hyper::Error>())
+        .is_some_and(hyper::Error::is_canceled);
+    if error.is_connect() || handed_back {
+        Unanswered::NotSent { reason }
+    } else {
+        Unanswered::Unknown { reason }
+    }
+}
+
+/// An error with all that caused it, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A connector whose every connection is made in time, name look-up and TLS handshake included.
+#[derive(Clone, Debug)]
+struct TimedConnector {
+    inner: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+impl Service<Uri> for TimedConnector {
+    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.inner.call(uri);
+        let limit = self.limit;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(format!("no connection within {limit:?}").into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! The `semel` binary over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+mod harness;
+mod proxy;
