@@ -3,8 +3,11 @@
 //! Semel answers one question for every retried operation: *did it happen?* The rules live in
 //! [`semel_core`]; here they are carried out.
 
+pub mod engine;
 pub mod entropy;
 pub mod http;
+#[cfg(feature = "layer")]
+pub mod layer;
 pub mod store;
 pub mod time;
 

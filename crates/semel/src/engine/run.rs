@@ -1,0 +1,282 @@
+//! The one path of an operation: claim, execute, settle, answer; or wait, and answer from the record.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use semel_core::machine::{Answer, Claim, Event, step};
+use semel_core::record::{Effect, Record, Sealed, State, StoredReply};
+use semel_core::{Owner, Policy, Span, StoreError};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+
+use super::Engine;
+use super::answer::{Answered, Bounds, Concluded, Executed, Operation, Refusal};
+use super::attempt::Attempt;
+use super::claim::{Claimed, Granted};
+use super::seal::open;
+use super::start::{Inner, Stage};
+use super::wait::Place;
+use crate::entropy::random;
+
+/// How often a waiting duplicate looks when nobody in this process can wake it.
+const LOOK_FIRST: Duration = Duration::from_millis(25);
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Runs `handler` for `operation` unless that has happened, is happening, or may have happened.
+    ///
+    /// The work goes on in a task of its own: dropping the returned future loses the answer, never
+    /// the execution or its record. A handler that panics leaves its key *in doubt*.
+    pub async fn run<T, F, Fut>(
+        &self,
+        operation: Operation,
+        policy: Arc<Policy>,
+        bounds: Bounds,
+        handler: F,
+    ) -> Answered<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Attempt) -> Fut + Send + 'static,
+        Fut: Future<Output = Executed<T>> + Send + 'static,
+    {
+        let (told, answered) = oneshot::channel();
+        let inner = Arc::clone(&self.0);
+        let ticket = inner.ticket();
+        self.0.config.spawner.spawn(Box::pin(async move {
+            let _ticket = ticket;
+            let policy = inner.policy(&policy);
+            inner.run(&operation, &policy, bounds, handler, told).await;
+        }));
+        answered.await.unwrap_or(Answered::Refused(Refusal::Interrupted))
+    }
+}
+
+impl Inner {
+    async fn run<T, F, Fut>(
+        self: &Arc<Self>,
+        operation: &Operation,
+        policy: &Policy,
+        bounds: Bounds,
+        handler: F,
+        mut told: oneshot::Sender<Answered<T>>,
+    ) where
+        F: FnOnce(Attempt) -> Fut,
+        Fut: Future<Output = Executed<T>>,
+    {
+        let patience = Instant::now() + bounds.wait.to_duration();
+        let mut place: Option<Place<'_>> = None;
+        let mut look = LOOK_FIRST;
+        let (granted, _permit) = loop {
+            if *self.stage.borrow() != Stage::Open {
+                return tell(told, Answered::Refused(Refusal::Draining));
+            }
+            let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+                let answered = self.answer_without_running(operation, policy).await;
+                return tell(told, answered);
+            };
+            // Armed before the look, or a settle between look and wait would wake nobody.
+            let wake = place.as_ref().map(|place| Arc::clone(&place.wake));
+            let woken = async {
+                match &wake {
+                    Some(wake) => wake.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(woken);
+            let mut seen = None;
+            if wake.is_some() {
+                let _armed = poll_fn(|cx| Poll::Ready(woken.as_mut().poll(cx))).await;
+                match self.load(operation.id).await {
+                    Ok(found) => seen = found,
+                    Err(error) => return tell(told, Answered::Refused(Refusal::Store(error))),
+                }
+            }
+            let owner = Owner(random(self.config.entropy.as_ref()));
+            let record = match self.claim(operation, owner, policy, seen).await {
+                Claimed::Granted(granted) => break (granted, permit),
+                Claimed::Failed(error) => {
+                    return tell(told, Answered::Refused(Refusal::Store(error)));
+                }
+                Claimed::Answered(Answer::InFlight, Some(record)) => record,
+                Claimed::Answered(answer, record) => {
+                    return tell(told, self.answer(operation, answer, record));
+                }
+            };
+            drop(permit);
+            if place.is_some() && Instant::now() < patience {
+                let next_look = (Instant::now() + look).min(patience);
+                look = (look * 2).min(LOOK_MAX);
+                tokio::select! {
+                    biased;
+                    () = told.closed() => return,
+                    () = woken => {}
+                    () = tokio::time::sleep_until(next_look) => {}
+                }
+                continue;
+            }
+            if place.is_none() && Instant::now() < patience {
+                place = self.waiters.enter(operation.id);
+            }
+            if place.is_none() || Instant::now() >= patience {
+                return tell(told, self.answer(operation, Answer::InFlight, Some(record)));
+            }
+        };
+        drop(place);
+        self.run_granted(operation, granted, policy, bounds.settle, handler, told).await;
+    }
+
+    /// Where nothing more may run, a key that is known is answered as ever.
+    async fn answer_without_running<T>(
+        &self,
+        operation: &Operation,
+        policy: &Policy,
+    ) -> Answered<T> {
+        let record = match self.load(operation.id).await {
+            Ok(record) => record,
+            Err(error) => return Answered::Refused(Refusal::Store(error)),
+        };
+        let claim = Event::Claim(Claim {
+            owner: Owner(random(self.config.entropy.as_ref())),
+            fingerprint: operation.fingerprint,
+            key_time: operation.key.time(),
+        });
+        match step(record.as_ref(), &claim, self.clock.now(), policy).answer {
+            Answer::Execute => Answered::Refused(Refusal::Overloaded),
+            answer => self.answer(operation, answer, record),
+        }
+    }
+
+    async fn run_granted<T, F, Fut>(
+        self: &Arc<Self>,
+        operation: &Operation,
+        granted: Granted,
+        policy: &Policy,
+        settle_bound: Span,
+        handler: F,
+        told: oneshot::Sender<Answered<T>>,
+    ) where
+        F: FnOnce(Attempt) -> Fut,
+        Fut: Future<Output = Executed<T>>,
+    {
+        let (concluded, live, record) = self.execute(operation, granted, policy, handler).await;
+        let outcome = self.outcome(&operation.id, record.fence, &operation.key, &concluded);
+        let settle = self.settle(operation.id, &record, &outcome);
+        tokio::pin!(settle);
+        let settled = tokio::select! {
+            biased;
+            settled = &mut settle => settled,
+            () = tokio::time::sleep(settle_bound.to_duration()) => {
+                tell(told, Answered::Refused(not_recorded(&concluded)));
+                // The caller has its answer; the outcome still goes on record.
+                let _settled_or_reported = settle.await;
+                return;
+            }
+        };
+        tell(told, self.conclude(operation, concluded, live, settled));
+    }
+
+    /// What the first caller is told once the settle has ended.
+    fn conclude<T>(
+        &self,
+        operation: &Operation,
+        concluded: Concluded,
+        live: Option<T>,
+        settled: Result<(Answer, Option<Record>), StoreError>,
+    ) -> Answered<T> {
+        let (answer, record) = match settled {
+            Ok((answer, Some(record))) => (answer, record),
+            Ok((_, None)) | Err(_) => return Answered::Refused(not_recorded(&concluded)),
+        };
+        let own = matches!(answer, Answer::Settled { .. } | Answer::Already);
+        match (record.state, live) {
+            (State::Completed | State::Spent, Some(live)) if own => {
+                Answered::Executed { live, record }
+            }
+            (State::Released, Some(live)) if concluded == Concluded::Released => {
+                Answered::Released { live }
+            }
+            (State::InDoubt(_), live) if own && concluded == Concluded::InDoubt => {
+                Answered::Doubted { live, record }
+            }
+            // Lost, or an earlier attempt is in doubt: the record speaks, never the late reply.
+            _ => self.answer_from(operation, record),
+        }
+    }
+
+    /// What a claim's answer means to its caller.
+    fn answer<T>(
+        &self,
+        operation: &Operation,
+        answer: Answer,
+        record: Option<Record>,
+    ) -> Answered<T> {
+        match (answer, record) {
+            (Answer::Mismatch, Some(record)) => {
+                let first = record.fingerprint.unwrap_or_default();
+                Answered::Refused(Refusal::Mismatch { first, effect: record.effect() })
+            }
+            (Answer::TooOld, _) => Answered::Refused(Refusal::TooOld),
+            (Answer::TooNew, _) => Answered::Refused(Refusal::TooNew),
+            (_, Some(record)) => self.answer_from(operation, record),
+            (answer, None) => {
+                tracing::error!(?answer, "a claim was answered without a record");
+                Answered::Refused(Refusal::Interrupted)
+            }
+        }
+    }
+
+    /// What the record says to a caller of the same request.
+    fn answer_from<T>(&self, operation: &Operation, record: Record) -> Answered<T> {
+        match record.state {
+            State::Completed => match record.outcome.as_ref().map(|outcome| &outcome.reply) {
+                Some(StoredReply::Sealed(sealed)) => {
+                    let sealed = sealed.clone();
+                    self.replay(operation, record, &sealed)
+                }
+                Some(StoredReply::NotKept | StoredReply::Unknown | StoredReply::Gone) | None => {
+                    Answered::Refused(Refusal::NotKept(record))
+                }
+            },
+            State::InFlight => Answered::Refused(Refusal::InFlight {
+                since: record.began(),
+                retry_after: record.lease_end().since(self.clock.now()).max(Span::from_secs(1)),
+            }),
+            State::InDoubt(_) => Answered::Refused(Refusal::InDoubt { since: record.since() }),
+            // Nothing happened, and somebody else may claim it at any moment: ask again.
+            State::Released => Answered::Refused(Refusal::InFlight {
+                since: record.since(),
+                retry_after: Span::from_secs(1),
+            }),
+            State::Spent => Answered::Refused(Refusal::Spent(record)),
+            State::Voided => Answered::Refused(Refusal::Void),
+        }
+    }
+
+    fn replay<T>(&self, operation: &Operation, record: Record, sealed: &Sealed) -> Answered<T> {
+        let fence = record.executed_fence.unwrap_or(record.fence);
+        match open(&self.secret, &operation.id, fence, &operation.key, sealed) {
+            Ok(plain) => Answered::Replayed { plain, record, now: self.clock.now() },
+            Err(error) => {
+                tracing::error!(record = %operation.id.short(), %error, "a stored reply does not open");
+                let what = error.to_string();
+                Answered::Refused(Refusal::Store(StoreError::Damaged { what }))
+            }
+        }
+    }
+}
+
+fn not_recorded(concluded: &Concluded) -> Refusal {
+    let (status, effect) = match concluded {
+        Concluded::Reply { status, effect, .. } | Concluded::NotKept { status, effect } => {
+            (*status, *effect)
+        }
+        Concluded::Released | Concluded::InDoubt => (None, Effect::Unknown),
+    };
+    Refusal::NotRecorded { status, effect }
+}
+
+/// A caller that has left is told nothing; its operation is on record all the same.
+fn tell<T>(told: oneshot::Sender<Answered<T>>, answered: Answered<T>) {
+    let _caller_may_have_left = told.send(answered);
+}

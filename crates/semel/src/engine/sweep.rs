@@ -1,0 +1,60 @@
+//! Sweep: what time alone changes. Lapsed executions become in doubt, outlived replies are dropped,
+//! outlived keys are forgotten. Never urgent: an engine without it answers the same.
+
+use std::sync::{Arc, Weak};
+
+use semel_core::Policy;
+use semel_core::machine::{Event, Step, Write, step};
+use semel_core::record::Record;
+use semel_core::store::{Put, StoreError, Swapped};
+use semel_core::{RecordId, State};
+
+use super::start::Inner;
+
+/// Records looked at in one go.
+const BATCH: usize = 256;
+
+/// Sweeps until the engine is gone.
+pub(super) async fn run(engine: Weak<Inner>) {
+    loop {
+        let Some(inner) = engine.upgrade() else { return };
+        let pause = inner.config.sweep_every.to_duration();
+        if let Err(error) = inner.sweep().await {
+            tracing::warn!(%error, "the sweep could not finish; it comes again");
+        }
+        drop(inner);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Inner {
+    /// Handles what is due, at most one batch.
+    pub(super) async fn sweep(self: &Arc<Self>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let due = self.bounded(self.store.due(now, BATCH)).await?;
+        for (id, record) in due {
+            self.sweep_one(id, record).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_one(&self, id: RecordId, record: Record) -> Result<(), StoreError> {
+        let policy = Policy::default();
+        let Step { write, .. } = step(Some(&record), &Event::Sweep, self.clock.now(), &policy);
+        let put = match write {
+            Write::Keep => return Ok(()),
+            Write::Put(next) => Put::Record(next),
+            Write::Delete => Put::Delete,
+        };
+        let lapsed = matches!(&put, Put::Record(next) if matches!(next.state, State::InDoubt(_)));
+        // A conflict means that somebody was here in between; whatever is still due comes again.
+        if let Swapped::Done { .. } = self.swap(id, Some(record.version()), put).await? {
+            if lapsed {
+                metrics::counter!("semel_lapsed_total").increment(1);
+                tracing::warn!(record = %id.short(), fence = %record.fence, "a lease lapsed: its key is in doubt");
+            }
+            self.waiters.wake(&id);
+        }
+        Ok(())
+    }
+}

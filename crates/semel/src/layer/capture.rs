@@ -1,0 +1,187 @@
+//! From the inner service's response to what is settled and what the first caller gets.
+//!
+//! Must never let a byte of a kept reply out before it is settled: the reply is held here, whole,
+//! sharing its memory between store and caller.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, header, response};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use semel_core::Effect;
+
+use super::Verdict;
+use super::body::{Body, BoxError};
+use crate::engine::{Concluded, Executed};
+use crate::http::reply::Reply;
+use crate::http::status::IDEMPOTENCY_EFFECT;
+use crate::http::{Problem, Route};
+
+/// What the first caller gets, once it is settled.
+#[derive(Debug)]
+pub(super) enum Live {
+    /// The handler's own response.
+    Response(Response<Body>),
+    /// A problem in its place.
+    Problem(Problem),
+    /// There is none: the handler gave no complete reply.
+    NoReply,
+}
+
+/// Nothing but a doubt.
+pub(super) const fn in_doubt() -> Executed<Live> {
+    Executed { concluded: Concluded::InDoubt, live: Live::NoReply }
+}
+
+/// Reads the response as far as it must be known.
+pub(super) async fn capture<B>(response: Response<B>, route: &Route) -> Executed<Live>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut head, body) = response.into_parts();
+    let verdict = head.extensions.remove::<Verdict>();
+    let said = said_effect(&head.headers);
+    head.headers.remove(IDEMPOTENCY_EFFECT);
+    let status = head.status.as_u16();
+    match verdict {
+        Some(Verdict::InDoubt) => return in_doubt(),
+        Some(Verdict::Released(Some(problem))) => {
+            return Executed { concluded: Concluded::Released, live: Live::Problem(problem) };
+        }
+        Some(Verdict::Released(None)) => return streamed(head, body, Concluded::Released),
+        None => {}
+    }
+    if said == Some(Effect::None) || (said.is_none() && route.no_effect.contains(&status)) {
+        return streamed(head, body, Concluded::Released);
+    }
+    if said.is_none() && route.doubt_on.contains(&status) {
+        return streamed(head, body, Concluded::InDoubt);
+    }
+    let announced = body.size_hint().lower();
+    if is_stream(&head.headers) || announced > route.reply_max || route.reply_max == 0 {
+        return not_kept(head, body, said);
+    }
+    hold(head, body, route.reply_max, said.unwrap_or(Effect::of_status(status))).await
+}
+
+fn streamed<B>(head: response::Parts, body: B, concluded: Concluded) -> Executed<Live>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Executed { concluded, live: Live::Response(Response::from_parts(head, Body::boxed(body))) }
+}
+
+/// Not seen to its end, so nothing is known of its effect but what the handler says.
+fn not_kept<B>(head: response::Parts, body: B, said: Option<Effect>) -> Executed<Live>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let status = Some(head.status.as_u16());
+    let effect = said.unwrap_or(Effect::Unknown);
+    streamed(head, body, Concluded::NotKept { status, effect })
+}
+
+/// `Idempotency-Effect`, from a handler or upstream that knows.
+fn said_effect(headers: &HeaderMap) -> Option<Effect> {
+    match headers.get(IDEMPOTENCY_EFFECT)?.as_bytes() {
+        b"none" => Some(Effect::None),
+        b"done" => Some(Effect::Done),
+        b"unknown" => Some(Effect::Unknown),
+        _ => None,
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let media = media.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    media.eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// Holds the body back until it is whole, or outgrows `max`.
+async fn hold<B>(head: response::Parts, body: B, max: u64, effect: Effect) -> Executed<Live>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut body = Box::pin(body);
+    let mut held = VecDeque::new();
+    let mut len = 0;
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return in_doubt() };
+        match frame.into_data() {
+            Ok(data) => {
+                len += data.len() as u64;
+                held.push_back(data);
+                if len > max {
+                    return not_kept(head, Held { held, rest: body }, None);
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let bytes = join(held, len);
+    let reply = Reply::keep(head.status, &head.headers, bytes.clone(), trailers.as_ref());
+    let status = Some(head.status.as_u16());
+    let concluded = Concluded::Reply { status, effect, plain: Bytes::from(reply.encode()) };
+    let whole = match trailers {
+        None => Body::full(bytes),
+        Some(trailers) => Body::with_trailers(bytes, trailers),
+    };
+    Executed { concluded, live: Live::Response(Response::from_parts(head, whole)) }
+}
+
+/// One frame, the usual case, is never copied.
+fn join(mut held: VecDeque<Bytes>, len: u64) -> Bytes {
+    if held.len() <= 1 {
+        return held.pop_front().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(usize::try_from(len).unwrap_or(0));
+    for data in held {
+        whole.extend_from_slice(&data);
+    }
+    whole.freeze()
+}
+
+/// What was held back, then the rest as it comes.
+struct Held<B> {
+    held: VecDeque<Bytes>,
+    rest: Pin<Box<B>>,
+}
+
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for Held<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        match this.held.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => this.rest.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held: u64 = self.held.iter().map(|data| data.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(held.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(held.saturating_add(upper));
+        }
+        hint
+    }
+}

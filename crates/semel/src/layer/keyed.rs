@@ -1,0 +1,109 @@
+//! A keyed request: read whole, fingerprint, claim, run, answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, header};
+use semel_core::Fingerprint;
+use semel_core::fingerprint::{RequestParts, fingerprint};
+use tower::{Service, ServiceExt};
+
+use super::answer::{Asked, respond};
+use super::body::{Body, BoxError};
+use super::capture::{capture, in_doubt};
+use super::service::Shared;
+use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal};
+use crate::http::Route;
+use crate::http::extract::Keyed;
+use crate::http::prefer::{PREFERENCE_APPLIED, wait};
+use crate::http::route::StoreDown;
+use crate::http::status::weak_key_warning;
+use crate::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_WARNING};
+
+/// Answers a keyed request whose body is here whole.
+pub(super) async fn answer<S, RB>(
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    keyed: Keyed,
+    mut parts: Parts,
+    body: Bytes,
+    mut inner: S,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<RB>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    RB: http_body::Body<Data = Bytes> + Send + 'static,
+    RB::Error: Into<BoxError>,
+{
+    let engine = &shared.engine;
+    let fingerprint = request_fingerprint(&shared, &route, &parts, &body);
+    let wait = wait(&parts.headers, route.wait_max);
+    // Only Semel says which attempt and which fence; a caller's word for it would be a lie.
+    parts.headers.remove(IDEMPOTENCY_ATTEMPT);
+    parts.headers.remove(IDEMPOTENCY_FENCE);
+    let id = engine.secret().record_id(&keyed.scope, &keyed.key);
+    let operation = Operation { id, key: keyed.key, fingerprint };
+    let bounds = Bounds { wait: wait.bound, settle: route.settle_wait };
+    let headers = parts.headers.clone();
+
+    let request = Request::from_parts(parts, body);
+    let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
+    let running = Arc::clone(&route);
+    let answered = engine
+        .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
+            let mut request = request;
+            request.extensions_mut().insert(attempt);
+            let call = inner.call(request.map(Body::full));
+            async move {
+                match call.await {
+                    Ok(response) => capture(response, &running).await,
+                    // An error of the inner service says nothing about what it did before.
+                    Err(_error) => in_doubt(),
+                }
+            }
+        })
+        .await;
+    let store_failed = matches!(answered, Answered::Refused(Refusal::Store(_)));
+    if let Some((inner, request)) = spare.filter(|_| store_failed) {
+        // The route says so by name, and publishes that its promise is best effort.
+        metrics::counter!("semel_unprotected_total").increment(1);
+        return Ok(inner.oneshot(request.map(Body::full)).await?.map(Body::boxed));
+    }
+    let asked =
+        Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
+    let mut response = respond(answered, &asked);
+    if let Some(applied) = wait.applied {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    if let Some(weakness) = keyed.weak {
+        response.headers_mut().insert(IDEMPOTENCY_WARNING, weak_key_warning(weakness));
+    }
+    Ok(response)
+}
+
+/// Method, host, path, query, media type and body: whatever the caller asks for.
+fn request_fingerprint(shared: &Shared, route: &Route, parts: &Parts, body: &Bytes) -> Fingerprint {
+    // HTTP/1.1 names the host in its header, HTTP/2 in the target (RFC 9110 §7.2).
+    let in_header = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(in_header);
+    let coding: Vec<&[u8]> = parts
+        .headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect();
+    let coding = coding.join(&b","[..]);
+    let request = RequestParts {
+        method: parts.method.as_str(),
+        host: host.unwrap_or_default(),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        content_type: parts.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes),
+        content_encoding: (!coding.is_empty()).then_some(&coding[..]),
+        headers: &parts.headers,
+        body,
+    };
+    fingerprint(shared.engine.secret(), &route.fingerprint, &request)
+}

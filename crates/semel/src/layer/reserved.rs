@@ -1,0 +1,160 @@
+//! The reserved path: what this API promises, where a key stands, void, acknowledge, problem pages.
+//!
+//! The key travels in its header, never in the path: paths are logged, and the key opens the sealed
+//! reply. Everything is judged in the caller's own scope, so an unknown key looks exactly like
+//! another caller's. Must never run anything.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use semel_core::machine::Answer;
+use semel_core::{Key, RecordId, Span, State};
+use serde_json::json;
+
+use super::answer::{problem_response, store_problem};
+use super::body::Body;
+use super::service::Shared;
+use crate::engine::{Applied, Known};
+use crate::http::extract::{Keyed, Keying};
+use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
+use crate::http::{Problem, rfc3339};
+
+const SOON: Span = Span::from_secs(1);
+
+/// Answers a request below [`RESERVED`].
+pub(super) async fn answer(shared: &Shared, request: &Parts) -> Response<Body> {
+    let path = request.uri.path();
+    let method = &request.method;
+    let done = match path {
+        RESERVED => match *method {
+            Method::GET | Method::HEAD => {
+                let published = shared.protection.published(&shared.engine.store().capabilities());
+                Ok(json_response(StatusCode::OK, &published))
+            }
+            _ => refuse(Problem::method_unknown(&[Method::GET])),
+        },
+        INQUIRY => match *method {
+            Method::GET | Method::HEAD => inquire(shared, request).await,
+            Method::DELETE => void(shared, request).await,
+            _ => refuse(Problem::method_unknown(&[Method::GET, Method::DELETE])),
+        },
+        _ if path.strip_prefix(INQUIRY) == Some("/ack") => match *method {
+            Method::POST => ack(shared, request).await,
+            _ => refuse(Problem::method_unknown(&[Method::POST])),
+        },
+        _ => match path.strip_prefix(PROBLEMS).and_then(problem_page) {
+            Some(page) if *method == Method::GET || *method == Method::HEAD => Ok(text(page)),
+            Some(_) => refuse(Problem::method_unknown(&[Method::GET])),
+            None => refuse(Problem::path_unknown()),
+        },
+    };
+    done.unwrap_or_else(|problem| problem_response(*problem))
+}
+
+/// The record that the request's key and principal name.
+fn named(shared: &Shared, request: &Parts) -> Result<(RecordId, Key), Box<Problem>> {
+    match shared.keying(request, &[], &shared.inquiry)? {
+        Keying::Keyed(Keyed { key, scope, .. }) => {
+            Ok((shared.engine.secret().record_id(&scope, &key), key))
+        }
+        Keying::NotKeyed(_) => refuse(Problem::path_unknown()),
+    }
+}
+
+async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
+    let (id, key) = named(shared, request)?;
+    let policy = &shared.inquiry.policy;
+    let known = shared.engine.inquire(id, Some(&key), policy).await;
+    let Known { standing, effect, record, now } = known.map_err(|e| Box::new(store_problem(&e)))?;
+    let mut body = json!({ "state": standing.name(), "effect": effect.name() });
+    if let Some(record) = record {
+        body["attempt"] = json!(record.attempt);
+        body["since"] = json!(rfc3339(match record.state {
+            State::InFlight => record.began(),
+            _ => record.since(),
+        }));
+        if let Some(status) = record.outcome.as_ref().and_then(|outcome| outcome.status) {
+            body["status"] = json!(status);
+        }
+        for (name, span) in [("retention", record.retention), ("memory", record.memory)] {
+            body[name] = match (record.state, span.is_forever()) {
+                (State::InFlight | State::InDoubt(_), _) => continue,
+                (_, true) => json!("forever"),
+                (_, false) => json!(record.since().plus(span).since(now).as_ms() / 1000),
+            };
+        }
+    }
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
+    let (id, key) = named(shared, request)?;
+    let policy = &shared.inquiry.policy;
+    let Applied { answer, record } = shared
+        .engine
+        .void(id, Some(&key), policy)
+        .await
+        .map_err(|e| Box::new(store_problem(&e)))?;
+    match (answer, record) {
+        (Answer::Voided | Answer::Already, _) => {
+            let body = json!({ "state": "void", "effect": "none" });
+            Ok(json_response(StatusCode::OK, &body))
+        }
+        (Answer::TooOld, _) => refuse(Problem::key_too_old()),
+        (Answer::TooNew, _) => refuse(Problem::key_ahead(policy.skew)),
+        (Answer::InDoubt, record) => {
+            refuse(Problem::in_doubt(false, record.map(|record| record.since())))
+        }
+        (_, Some(record)) => match record.state {
+            State::InFlight => {
+                let left = record.lease_end().since(shared.engine.now());
+                refuse(Problem::in_flight(left.max(SOON)))
+            }
+            _ => {
+                let status = record.outcome.as_ref().and_then(|outcome| outcome.status);
+                refuse(Problem::key_used(record.effect(), status, Some(record.since())))
+            }
+        },
+        (_, None) => refuse(Problem::store_unavailable(SOON)),
+    }
+}
+
+async fn ack(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
+    let (id, _key) = named(shared, request)?;
+    let Applied { answer, record } =
+        shared.engine.ack(id).await.map_err(|e| Box::new(store_problem(&e)))?;
+    match (answer, record.map(|record| (record.state, record))) {
+        (Answer::Erased | Answer::Already, _) => {
+            let mut response = Response::new(Body::full(Bytes::new()));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(response)
+        }
+        (_, Some((State::InFlight, _))) => refuse(Problem::in_flight(SOON)),
+        (_, Some((State::InDoubt(_), record))) => {
+            refuse(Problem::in_doubt(false, Some(record.since())))
+        }
+        (_, Some((State::Voided, _))) => refuse(Problem::key_void(None)),
+        // Released looks like absent, as it does to an inquiry.
+        (_, Some(_) | None) => refuse(Problem::key_unknown()),
+    }
+}
+
+fn refuse<T>(problem: Problem) -> Result<T, Box<Problem>> {
+    Err(Box::new(problem))
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn text(page: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::from(page)));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
