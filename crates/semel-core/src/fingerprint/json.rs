@@ -372,3 +372,6 @@ impl Parser<'_> {
         Some(unit)
     }
 }
+
+#[cfg(test)]
+mod tests;

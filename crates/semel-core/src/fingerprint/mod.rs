@@ -45,6 +45,9 @@ mod pointer;
 mod request;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 pub use difference::{Difference, Part, PartSet};
 pub use pointer::{Pointer, PointerError};
 pub use request::{FingerprintRules, FormBodies, JsonBodies, RequestParts, fingerprint};
