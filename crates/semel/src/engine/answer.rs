@@ -127,7 +127,10 @@ pub enum Refusal {
     /// It ran, its reply was never kept.
     NotKept(Record),
     /// The key was voided.
-    Void,
+    Void {
+        /// When.
+        since: Timestamp,
+    },
     /// The key's own time lies before all that is remembered.
     TooOld,
     /// The key's own time lies too far ahead.

@@ -249,7 +249,7 @@ impl Inner {
                 retry_after: Span::from_secs(1),
             }),
             State::Spent => Answered::Refused(Refusal::Spent(record)),
-            State::Voided => Answered::Refused(Refusal::Void),
+            State::Voided => Answered::Refused(Refusal::Void { since: record.since() }),
         }
     }
 

@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use semel_core::fingerprint::{Difference, Part};
-use semel_core::{Fingerprint, Record, Span, StoreError, Timestamp};
+use semel_core::{Fingerprint, Record, Span, Timestamp};
 
 use super::body::Body;
 use super::capture::Live;
@@ -93,13 +92,9 @@ fn problem(refusal: Refusal, asked: &Asked<'_>) -> Problem {
     match refusal {
         Refusal::InFlight { retry_after, .. } => Problem::in_flight(retry_after),
         Refusal::InDoubt { since } => Problem::in_doubt(false, Some(since)),
-        Refusal::Mismatch { first, effect } => match first.differs(asked.fingerprint) {
-            Difference::RulesChanged => Problem::rules_changed(effect),
-            Difference::Parts(parts) => {
-                Problem::key_reused(effect, parts.iter().map(Part::name).collect())
-            }
-            Difference::Nothing => Problem::key_reused(effect, Vec::new()),
-        },
+        Refusal::Mismatch { first, effect } => {
+            Problem::mismatch(effect, first.differs(asked.fingerprint))
+        }
         Refusal::Spent(record) => {
             let status = record.outcome.as_ref().and_then(|outcome| outcome.status);
             let word = remembered(Word::Spent, &record, asked.now);
@@ -110,24 +105,15 @@ fn problem(refusal: Refusal, asked: &Asked<'_>) -> Problem {
             let word = remembered(Word::Spent, &record, asked.now);
             Problem::reply_not_kept(record.effect(), status).with_status(word)
         }
-        Refusal::Void => Problem::key_void(None),
+        Refusal::Void { since } => Problem::key_void(Some(since)),
         Refusal::TooOld => Problem::key_too_old(),
         Refusal::TooNew => Problem::key_ahead(asked.route.policy.skew),
-        Refusal::Store(error) => store_problem(&error),
+        Refusal::Store(error) => Problem::store(&error, SOON),
         Refusal::NotRecorded { effect, .. } => Problem::not_recorded(effect, SOON),
         Refusal::Overloaded => Problem::overloaded(SOON),
         Refusal::Draining => Problem::draining(SOON),
         // The engine's own task broke: what it had begun is not known here.
         Refusal::Interrupted => Problem::in_doubt(true, None),
-    }
-}
-
-/// What a caller is told of a store that failed before anything ran.
-pub(super) fn store_problem(error: &StoreError) -> Problem {
-    match error {
-        StoreError::Full { .. } => Problem::store_full(SOON),
-        StoreError::Undecodable { .. } | StoreError::Damaged { .. } => Problem::record_unreadable(),
-        _ => Problem::store_unavailable(SOON),
     }
 }
 

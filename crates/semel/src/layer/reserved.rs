@@ -11,7 +11,7 @@ use semel_core::machine::Answer;
 use semel_core::{Key, RecordId, Span, State};
 use serde_json::json;
 
-use super::answer::{problem_response, store_problem};
+use super::answer::problem_response;
 use super::body::Body;
 use super::service::Shared;
 use crate::engine::{Applied, Known};
@@ -65,7 +65,8 @@ async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box
     let (id, key) = named(shared, request)?;
     let policy = &shared.inquiry.policy;
     let known = shared.engine.inquire(id, Some(&key), policy).await;
-    let Known { standing, effect, record, now } = known.map_err(|e| Box::new(store_problem(&e)))?;
+    let Known { standing, effect, record, now } =
+        known.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     let mut body = json!({ "state": standing.name(), "effect": effect.name() });
     if let Some(record) = record {
         body["attempt"] = json!(record.attempt);
@@ -94,7 +95,7 @@ async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Pr
         .engine
         .void(id, Some(&key), policy)
         .await
-        .map_err(|e| Box::new(store_problem(&e)))?;
+        .map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     match (answer, record) {
         (Answer::Voided | Answer::Already, _) => {
             let body = json!({ "state": "void", "effect": "none" });
@@ -122,7 +123,7 @@ async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Pr
 async fn ack(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
     let (id, _key) = named(shared, request)?;
     let Applied { answer, record } =
-        shared.engine.ack(id).await.map_err(|e| Box::new(store_problem(&e)))?;
+        shared.engine.ack(id).await.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     match (answer, record.map(|record| (record.state, record))) {
         (Answer::Erased | Answer::Already, _) => {
             let mut response = Response::new(Body::full(Bytes::new()));
@@ -133,7 +134,7 @@ async fn ack(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Pro
         (_, Some((State::InDoubt(_), record))) => {
             refuse(Problem::in_doubt(false, Some(record.since())))
         }
-        (_, Some((State::Voided, _))) => refuse(Problem::key_void(None)),
+        (_, Some((State::Voided, record))) => refuse(Problem::key_void(Some(record.since()))),
         // Released looks like absent, as it does to an inquiry.
         (_, Some(_) | None) => refuse(Problem::key_unknown()),
     }
