@@ -207,10 +207,11 @@ impl Record {
         }
     }
 
-    /// When "nothing there" becomes proof that nothing happened.
+    /// When "nothing there" becomes proof that nothing happened: the first millisecond after the
+    /// grace. Within its last one a request that was sent at the very end of the lease may still act.
     #[must_use]
     pub fn grace_end(&self) -> Timestamp {
-        self.lease_end().plus(self.grace)
+        self.lease_end().plus(self.grace).plus(Span::from_ms(1))
     }
 
     /// When the key may be forgotten: the later of memory and, for keys with their own time, the
