@@ -142,7 +142,7 @@ pub enum Answer {
     TooSoon(Timestamp),
     /// To a void: it has not run and will not while remembered.
     Voided,
-    /// To an ack or erase: the reply is gone, the key stays known (or had nothing to know).
+    /// To an ack or erase: the reply is gone, the key stays known.
     Erased,
     /// There is no such key.
     NotFound,
@@ -222,16 +222,21 @@ fn absent(event: &Event, now: Timestamp, policy: &Policy) -> Step {
 /// grow old.
 fn outside_memory(key_time: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Option<Answer> {
     let key_time = key_time?;
-    if now.since(key_time) > policy.memory || key_time < policy.birth {
+    // A key may be dated ahead by the skew, so one that ran before the birth may be dated after it.
+    let born = policy.birth != Timestamp::ZERO;
+    let unborn = born && key_time <= policy.birth.plus(policy.skew);
+    if unborn || now.since(key_time) > policy.memory {
         return Some(Answer::TooOld);
     }
     (key_time > now.plus(policy.skew)).then_some(Answer::TooNew)
 }
 
 /// Beyond this a key with its own time is too old by itself. Twice the skew: the client's clock may
-/// have been ahead when it made the key, and behind is judged by the same bound.
+/// have been ahead when it made the key, and behind is judged by the same bound. One millisecond
+/// more, because within the last one of its memory a key is not yet too old.
 fn keep_until(key_time: Option<Timestamp>, policy: &Policy) -> Timestamp {
-    key_time.map_or(Timestamp::ZERO, |t| t.plus(policy.memory).plus(policy.skew.times(2)))
+    let margin = policy.skew.times(2).plus(Span::from_ms(1));
+    key_time.map_or(Timestamp::ZERO, |t| t.plus(policy.memory).plus(margin))
 }
 
 fn first_claim(claim: &Claim, now: Timestamp, policy: &Policy) -> Record {
@@ -389,7 +394,9 @@ fn settle(record: &Record, fence: Fence, outcome: &Outcome) -> Step {
             Step::put(settled(record, outcome), Answer::Settled { contradiction: false })
         }
         State::Completed => match (record.outcome.as_ref(), outcome) {
-            (Some(kept), Outcome::Done(said)) if own && same_outcome(kept, said) => {
+            // The executed fence, not the record's: a settle that filled in a resolved record, or
+            // overturned a release, stands under the fence that the resolve made.
+            (Some(kept), Outcome::Done(said)) if last_executed && same_outcome(kept, said) => {
                 Step::keep(Answer::Already)
             }
             // Resolved without a reply: the executor's own word completes it.
@@ -412,7 +419,7 @@ fn settle(record: &Record, fence: Fence, outcome: &Outcome) -> Step {
             Outcome::Done(_) | Outcome::Released | Outcome::InDoubt => lost,
         },
         State::Spent => match (record.outcome.as_ref(), outcome) {
-            (Some(kept), Outcome::Done(said)) if own && same_outcome(kept, said) => {
+            (Some(kept), Outcome::Done(said)) if last_executed && same_outcome(kept, said) => {
                 Step::keep(Answer::Already)
             }
             (_, Outcome::Done(_) | Outcome::Released | Outcome::InDoubt) => lost,
@@ -525,8 +532,10 @@ fn ack(record: &Record) -> Step {
 fn erase(record: &Record) -> Step {
     match record.state {
         State::Completed => Step::put(spent(record), Answer::Erased),
-        State::Released => Step::delete(Answer::Erased),
-        State::Spent | State::Voided => Step::keep(Answer::Already),
+        // A released record holds no reply, and must not go before its retention: a claim that
+        // lingers in the network would land on the empty place and belong to nobody, and a claimer
+        // whose estimate of the store's time lags would be granted a fence that was granted before.
+        State::Released | State::Spent | State::Voided => Step::keep(Answer::Already),
         State::InFlight | State::InDoubt(_) => Step::keep(Answer::Refused),
     }
 }

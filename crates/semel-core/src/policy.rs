@@ -37,7 +37,8 @@ pub struct Policy {
     /// How far a client's clock may differ from the store's. Judges keys that carry their own time.
     pub skew: Span,
     /// The birth of the store's present life, when an operator has accepted a new one: keys whose
-    /// own time is earlier are too old. [`Timestamp::ZERO`] for a store that was never replaced.
+    /// own time is not later by more than the skew are too old, for they may have run before it.
+    /// [`Timestamp::ZERO`] for a store that was never replaced.
     pub birth: Timestamp,
 }
 
