@@ -1,0 +1,7 @@
+//! The machine and the record format, tested from outside.
+//!
+//! `table` walks every cell of the machine, `codec` the record format and its fixtures, `model`
+//! searches what happens between the cells: clients, crashes, late writes, clocks.
+
+#[cfg(test)]
+mod model;
