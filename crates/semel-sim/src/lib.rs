@@ -1,1 +1,4 @@
 //! semel-sim.
+
+#[cfg(doctest)]
+mod guides;

@@ -141,8 +141,11 @@ fn lints_off(manifest: &Text) -> Vec<String> {
     vec![format!("{}: add [lints] workspace = true", manifest.path)]
 }
 
-/// A crate that includes a file from outside its folder cannot be packaged.
+/// A crate that includes a file from outside its folder cannot be packaged. This one never is.
 fn outside(source: &Source) -> Vec<String> {
+    if source.path.starts_with("crates/semel-sim/") {
+        return Vec::new();
+    }
     let mut faults = Vec::new();
     for (i, line) in source.text.lines().enumerate() {
         let Some((_, rest)) =
