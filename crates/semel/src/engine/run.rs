@@ -64,6 +64,7 @@ impl Inner {
         F: FnOnce(Attempt) -> Fut,
         Fut: Future<Output = Executed<T>>,
     {
+        let failed = |error| Answered::Refused(Refusal::Store(error));
         let patience = Instant::now() + bounds.wait.to_duration();
         let mut place: Option<Place<'_>> = None;
         let mut look = LOOK_FIRST;
@@ -72,8 +73,7 @@ impl Inner {
                 return tell(told, Answered::Refused(Refusal::Draining));
             }
             let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
-                let answered = self.answer_without_running(operation, policy).await;
-                return tell(told, answered);
+                return tell(told, self.answer_without_running(operation, policy).await);
             };
             // Armed before the look, or a settle between look and wait would wake nobody.
             let wake = place.as_ref().map(|place| Arc::clone(&place.wake));
@@ -89,15 +89,13 @@ impl Inner {
                 let _armed = poll_fn(|cx| Poll::Ready(woken.as_mut().poll(cx))).await;
                 match self.load(operation.id).await {
                     Ok(found) => seen = found,
-                    Err(error) => return tell(told, Answered::Refused(Refusal::Store(error))),
+                    Err(error) => return tell(told, failed(error)),
                 }
             }
             let owner = Owner(random(self.config.entropy.as_ref()));
             let record = match self.claim(operation, owner, policy, seen).await {
                 Claimed::Granted(granted) => break (granted, permit),
-                Claimed::Failed(error) => {
-                    return tell(told, Answered::Refused(Refusal::Store(error)));
-                }
+                Claimed::Failed(error) => return tell(told, failed(error)),
                 Claimed::Answered(Answer::InFlight, Some(record)) => record,
                 Claimed::Answered(answer, record) => {
                     return tell(told, self.answer(operation, answer, record));
