@@ -194,10 +194,9 @@ impl Inner {
             (State::Released, Some(live)) if concluded == Concluded::Released => {
                 Answered::Released { live }
             }
-            (State::InDoubt(_), live) if own && concluded == Concluded::InDoubt => {
-                Answered::Doubted { live, record }
-            }
-            // Lost, or an earlier attempt is in doubt: the record speaks, never the late reply.
+            // Also when this attempt did nothing, and an earlier one is in doubt.
+            (State::InDoubt(_), live) if own => Answered::Doubted { live, record },
+            // Lost: the record speaks, never the late reply.
             _ => self.answer_from(operation, record),
         }
     }

@@ -1,3 +1,6 @@
 //! The integration tests of the library, in one binary.
+#![allow(clippy::unwrap_used, reason = "what a test expects and does not find fails it")]
 
+mod engine;
 mod errors;
+mod harness;

@@ -1,0 +1,131 @@
+//! Settles: repeated until certain, never before the reply, never silently dropped.
+
+use std::sync::Arc;
+
+use semel::core::machine::{Answer, Resolution};
+use semel::core::record::{Settled, StoredReply};
+use semel::core::{Effect, OnLapse, Policy, Span, State};
+use semel::engine::{Answered, Concluded, EngineConfig, Refusal};
+use tokio::time::Duration;
+
+use crate::harness::{Fate, World, replied, word};
+
+const SECS_5: Span = Span::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn a_settle_whose_answer_was_lost_is_found_to_have_landed() {
+    let world = World::new().await;
+    world.network.swaps(&[Fate::Pass, Fate::AnswerLost]);
+    assert_eq!(word(&world.run(1).await), "executed");
+    assert_eq!(word(&world.run(1).await), "replayed");
+    assert_eq!(world.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settle_goes_on_after_its_caller_was_told_that_it_is_not_recorded() {
+    let world = World::new().await;
+    let first = world.run_as(world.operation(1), SECS_5, Duration::from_secs(1), replied());
+    let first = tokio::spawn(first);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.network.cut(true);
+    let told = first.await.unwrap();
+    let Answered::Refused(Refusal::NotRecorded { status, effect }) = &told else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*status, *effect), (Some(201), Effect::Done), "what the handler's reply says");
+    world.network.cut(false);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(word(&world.run(1).await), "replayed");
+    assert_eq!(world.effects(), 1);
+}
+
+fn done_without_a_reply() -> Resolution {
+    let reply = StoredReply::Unknown;
+    Resolution::Done(Settled { digest: None, status: None, effect: Effect::Done, reply })
+}
+
+/// A handler that hangs past its ceiling, so that others may resolve its key meanwhile.
+async fn hung(concluded: Concluded) -> (World, tokio::task::JoinHandle<Answered<&'static str>>) {
+    let policy = Policy {
+        ceiling: Span::from_secs(10),
+        max_upstream: Span::from_secs(20),
+        ..Policy::default()
+    };
+    let world = World::with(EngineConfig::default(), policy).await;
+    let hung = world.run_as(world.operation(1), SECS_5, Duration::from_secs(120), concluded);
+    let hung = tokio::spawn(hung);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(word(&world.run(1).await), "in-doubt");
+    (world, hung)
+}
+
+#[tokio::test(start_paused = true)]
+async fn resolved_as_done_has_no_reply_until_the_late_executor_brings_it() {
+    let (world, hung) = hung(replied()).await;
+    let id = world.operation(1).id;
+    let applied = world.engine.resolve(id, done_without_a_reply()).await.unwrap();
+    assert_eq!(applied.answer, Answer::Resolved);
+    assert_eq!(word(&world.run(1).await), "not-kept");
+    assert_eq!(word(&hung.await.unwrap()), "executed");
+    assert_eq!(word(&world.run(1).await), "replayed");
+    assert_eq!(world.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn released_too_soon_is_refused_and_a_late_done_overturns_a_release() {
+    let (world, hung) = hung(replied()).await;
+    let id = world.operation(1).id;
+    let soon = world.engine.resolve(id, Resolution::Released).await.unwrap();
+    assert!(matches!(soon.answer, Answer::TooSoon(_)), "the upstream may still be at work");
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let late = world.engine.resolve(id, Resolution::Released).await.unwrap();
+    assert_eq!(late.answer, Answer::Resolved);
+    assert_eq!(word(&hung.await.unwrap()), "executed", "the executor knows better");
+    assert_eq!(word(&world.run(1).await), "replayed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_rerun_another_takes_over_and_the_first_is_answered_from_the_record() {
+    let policy =
+        Policy { ceiling: Span::from_secs(10), on_lapse: OnLapse::Rerun, ..Policy::default() };
+    let world = World::with(EngineConfig::default(), policy).await;
+    let first = world.run_as(world.operation(1), SECS_5, Duration::from_secs(60), replied());
+    let first = tokio::spawn(first);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(word(&world.run(1).await), "executed");
+    assert_eq!(word(&first.await.unwrap()), "replayed", "the record speaks, not the late reply");
+    assert_eq!(world.effects(), 2, "rerun is for effects that bear it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_after_an_earlier_doubt_is_a_doubt() {
+    let policy = Policy { on_lapse: OnLapse::Rerun, ..Policy::default() };
+    let world = World::with(EngineConfig::default(), policy).await;
+    let run = |concluded| world.run_as(world.operation(1), SECS_5, Duration::ZERO, concluded);
+    assert_eq!(word(&run(Concluded::InDoubt).await), "doubted");
+    assert_eq!(word(&run(Concluded::Released).await), "doubted", "it speaks only for itself");
+    let record = world.engine.show(world.operation(1).id).await.unwrap().unwrap();
+    assert!(matches!(record.state, State::InDoubt(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_a_store_that_began_another_life() {
+    let world = World::new().await;
+    let config = EngineConfig::default();
+    let other = World::with(config, Policy::default()).await;
+    // An engine that knows one life is put before a store of another.
+    let store = Arc::new(crate::harness::Switch::new(
+        Arc::clone(&world.network) as Arc<dyn semel::core::Store>,
+        Arc::clone(&other.network) as Arc<dyn semel::core::Store>,
+    ));
+    let engine = semel::engine::Engine::start(
+        Arc::clone(&store) as Arc<dyn semel::core::Store>,
+        semel::core::Secret::new(&[7; 32]),
+        EngineConfig::default(),
+    )
+    .await
+    .unwrap();
+    store.switch();
+    let world = World { engine, ..world };
+    assert_eq!((word(&world.run(1).await), world.effects()), ("store", 0));
+}

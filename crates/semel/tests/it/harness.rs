@@ -1,0 +1,295 @@
+//! An engine on a memory store whose clock is Tokio's paused time, behind a network that can be told
+//! to fail.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use semel::core::store::{
+    Bound, BoxFuture, Capabilities, Filter, Listing, Loaded, Page, Status, Store, StoreError, Swap,
+    Swapped,
+};
+use semel::core::{
+    Effect, Fingerprint, Key, Policy, Principal, RecordId, Scope, Secret, Span, Timestamp,
+};
+use semel::engine::{
+    Answered, Bounds, Concluded, Engine, EngineConfig, Executed, Operation, Refusal,
+};
+use semel::entropy::SystemEntropy;
+use semel::store::MemoryStore;
+use semel::time::WallClock;
+use tokio::time::{Duration, Instant};
+
+/// 2026-01-01T00:00:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
+
+/// The store's clock: Tokio's time, which tests hold still and move.
+#[derive(Debug)]
+pub(crate) struct TokioClock(Instant);
+
+impl TokioClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Instant::now()))
+    }
+}
+
+impl WallClock for TokioClock {
+    fn now(&self) -> Timestamp {
+        START.plus(Span::from(self.0.elapsed()))
+    }
+}
+
+/// What becomes of one call to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It works.
+    Pass,
+    /// It never reaches the store.
+    Unreached,
+    /// It is done, and the answer is lost.
+    AnswerLost,
+    /// It is done, and the answer takes this long.
+    AnswerLate(Duration),
+}
+
+/// The network between engine and store.
+#[derive(Debug)]
+pub(crate) struct Network {
+    store: Arc<dyn Store>,
+    fates: Mutex<VecDeque<Fate>>,
+    cut: Mutex<bool>,
+}
+
+impl Network {
+    pub(crate) fn before(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { store, fates: Mutex::default(), cut: Mutex::default() })
+    }
+
+    /// The fates of the next swaps, in order; then all pass.
+    pub(crate) fn swaps(&self, fates: &[Fate]) {
+        self.fates.lock().unwrap().extend(fates);
+    }
+
+    /// Nothing reaches the store any more, or all does again.
+    pub(crate) fn cut(&self, cut: bool) {
+        *self.cut.lock().unwrap() = cut;
+    }
+
+    fn unreached<T>() -> Result<T, StoreError> {
+        Err(StoreError::Unavailable { reason: "the test cut the network".to_owned() })
+    }
+
+    fn is_cut(&self) -> bool {
+        *self.cut.lock().unwrap()
+    }
+}
+
+impl Store for Network {
+    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, StoreError>> {
+        Box::pin(async move {
+            let fate = match self.is_cut() {
+                true => Fate::Unreached,
+                false => self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Pass),
+            };
+            match fate {
+                Fate::Pass => self.store.swap(swap).await,
+                Fate::Unreached => Self::unreached(),
+                Fate::AnswerLost => {
+                    let _lost = self.store.swap(swap).await;
+                    Err(StoreError::Timeout)
+                }
+                Fate::AnswerLate(by) => {
+                    let answer = self.store.swap(swap).await;
+                    tokio::time::sleep(by).await;
+                    answer
+                }
+            }
+        })
+    }
+
+    fn load(&self, id: RecordId) -> BoxFuture<'_, Result<Loaded, StoreError>> {
+        Box::pin(async move {
+            if self.is_cut() { Self::unreached() } else { self.store.load(id).await }
+        })
+    }
+
+    fn due(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RecordId, semel::core::Record)>, StoreError>> {
+        self.store.due(before, limit)
+    }
+
+    fn list(&self, filter: Filter, page: Page) -> BoxFuture<'_, Result<Listing, StoreError>> {
+        self.store.list(filter, page)
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<Status, StoreError>> {
+        self.store.status()
+    }
+
+    fn bind(&self, check: [u8; 16]) -> BoxFuture<'_, Result<Bound, StoreError>> {
+        self.store.bind(check)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+}
+
+/// An engine, the network before its store, and a count of effects.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) network: Arc<Network>,
+    pub(crate) effects: Arc<AtomicU32>,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// A key by number.
+pub(crate) fn operation(secret: &Secret, number: u32, body: u8) -> Operation {
+    let key = Key::from_text(&format!("8e03978e-40d5-43dd-bc93-{number:012}")).unwrap();
+    let id = secret.record_id(&Scope::new("test", Principal::none()), &key);
+    let fingerprint = Fingerprint { rules: 1, digest: [body; 16], parts: [u32::from(body); 6] };
+    Operation { id, key, fingerprint }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(EngineConfig::default(), Policy::default()).await
+    }
+
+    pub(crate) async fn with(config: EngineConfig, policy: Policy) -> Self {
+        let store = Arc::new(MemoryStore::new(TokioClock::new(), &SystemEntropy));
+        let network = Network::before(store);
+        let engine =
+            Engine::start(Arc::clone(&network) as Arc<dyn Store>, Secret::new(&[7; 32]), config)
+                .await
+                .unwrap();
+        Self { engine, network, effects: Arc::default(), policy: Arc::new(policy) }
+    }
+
+    pub(crate) fn operation(&self, number: u32) -> Operation {
+        operation(self.engine.secret(), number, 1)
+    }
+
+    pub(crate) fn effects(&self) -> u32 {
+        self.effects.load(Ordering::SeqCst)
+    }
+
+    /// Runs key `number`; the handler takes `takes` before its effect and concludes as told.
+    pub(crate) fn run_as(
+        &self,
+        operation: Operation,
+        wait: Span,
+        takes: Duration,
+        concluded: Concluded,
+    ) -> impl Future<Output = Answered<&'static str>> + Send + 'static + use<> {
+        let (engine, policy) = (self.engine.clone(), Arc::clone(&self.policy));
+        let effects = Arc::clone(&self.effects);
+        let bounds = Bounds { wait, settle: Span::from_secs(10) };
+        async move {
+            let handler = move |_attempt| async move {
+                tokio::time::sleep(takes).await;
+                effects.fetch_add(1, Ordering::SeqCst);
+                Executed { concluded, live: "fresh" }
+            };
+            engine.run(operation, policy, bounds, handler).await
+        }
+    }
+
+    /// Runs key `number` at once to a reply.
+    pub(crate) async fn run(&self, number: u32) -> Answered<&'static str> {
+        self.run_as(self.operation(number), Span::from_secs(5), Duration::ZERO, replied()).await
+    }
+}
+
+/// A whole reply.
+pub(crate) fn replied() -> Concluded {
+    let plain = Bytes::from_static(b"charged");
+    Concluded::Reply { status: Some(201), effect: Effect::Done, plain }
+}
+
+/// One word for an answer, to compare by.
+pub(crate) fn word<T>(answered: &Answered<T>) -> &'static str {
+    match answered {
+        Answered::Executed { .. } => "executed",
+        Answered::Released { .. } => "released",
+        Answered::Doubted { .. } => "doubted",
+        Answered::Replayed { plain, .. } => {
+            assert_eq!(&plain[..], b"charged", "a replay is what was settled");
+            "replayed"
+        }
+        Answered::Refused(refusal) => match refusal {
+            Refusal::InFlight { .. } => "in-flight",
+            Refusal::InDoubt { .. } => "in-doubt",
+            Refusal::Mismatch { .. } => "mismatch",
+            Refusal::Spent(_) => "spent",
+            Refusal::NotKept(_) => "not-kept",
+            Refusal::Void { .. } => "void",
+            Refusal::TooOld => "too-old",
+            Refusal::TooNew => "too-new",
+            Refusal::Store(_) => "store",
+            Refusal::NotRecorded { .. } => "not-recorded",
+            Refusal::Overloaded => "overloaded",
+            Refusal::Draining => "draining",
+            _ => "other",
+        },
+    }
+}
+
+/// One store, then another in its place.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    stores: [Arc<dyn Store>; 2],
+    second: Mutex<bool>,
+}
+
+impl Switch {
+    pub(crate) fn new(first: Arc<dyn Store>, second: Arc<dyn Store>) -> Self {
+        Self { stores: [first, second], second: Mutex::new(false) }
+    }
+
+    pub(crate) fn switch(&self) {
+        *self.second.lock().unwrap() = true;
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        &self.stores[usize::from(*self.second.lock().unwrap())]
+    }
+}
+
+impl Store for Switch {
+    fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, StoreError>> {
+        self.store().swap(swap)
+    }
+
+    fn load(&self, id: RecordId) -> BoxFuture<'_, Result<Loaded, StoreError>> {
+        self.store().load(id)
+    }
+
+    fn due(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RecordId, semel::core::Record)>, StoreError>> {
+        self.store().due(before, limit)
+    }
+
+    fn list(&self, filter: Filter, page: Page) -> BoxFuture<'_, Result<Listing, StoreError>> {
+        self.store().list(filter, page)
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<Status, StoreError>> {
+        self.store().status()
+    }
+
+    fn bind(&self, check: [u8; 16]) -> BoxFuture<'_, Result<Bound, StoreError>> {
+        self.store().bind(check)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store().capabilities()
+    }
+}
