@@ -191,11 +191,15 @@ mod tests {
     fn spellings_of_one_number_are_equal() {
         let big = "9".repeat(40);
         let carried = format!("1{}", "0".repeat(40));
+        let (border, over) = ("9".repeat(SHORT_DIGITS), format!("1{}", "0".repeat(SHORT_DIGITS)));
         for group in [
             vec!["1", "1.0", "10e-1", "1E0", "0.1e+1", "1e-0", "0.001e3", "1000e-3"],
             vec!["0", "-0", "0.0", "-0.000", "0e5", "0E-999999999999999999999999999999999999999"],
             vec!["1e999999999", "10e999999998", "0.1e1000000000"],
             vec!["-12.5", "-125e-1", "-0.0125E3"],
+            vec![&format!("10e{border}"), &format!("1e{over}")],
+            vec![&format!("0.1e-{border}"), &format!("1e-{over}")],
+            vec![&format!("0.1e{over}"), &format!("1e{border}"), &format!("10e{}8", &border[1..])],
             vec![
                 &format!("10e{big}"),
                 &format!("1e{carried}"),

@@ -275,4 +275,37 @@ proptest! {
         });
         prop_assert_eq!(made[0].matches(&made[1]), one == other);
     }
+
+    /// Whatever arrives has a fingerprint, the same one each time.
+    #[test]
+    fn every_request_has_a_fingerprint(
+        host in "\\PC{0,8}",
+        path in "[/.%2eEfF\u{e9}a]{0,12}",
+        content_type in prop::sample::select(&[
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "multipart/form-data; boundary=\"",
+        ][..]),
+        body in prop::collection::vec(prop_oneof![
+            prop::sample::select(&b"--x\r\n:%&=+[]{}\"\\,"[..]), any::<u8>(),
+        ], 0..40),
+    ) {
+        let headers = HeaderMap::new();
+        let request = charge(&headers, content_type, &body);
+        let request = RequestParts { host: &host, path: &path, query: Some(&path), ..request };
+        prop_assert_eq!(of(&request), of(&request));
+        let shorter = &body[..body.len().saturating_sub(1)];
+        let cut = of(&RequestParts { body: shorter, ..request });
+        prop_assert_eq!(cut.parts[..4].to_vec(), of(&request).parts[..4].to_vec());
+    }
+
+    /// RFC 3986 §6.2.2: a normal path is its own normal form, and has no dot segments.
+    #[test]
+    fn normal_paths_stay(segments in prop::collection::vec("(%2e|%2E|\\.|a|%2f|%41|%C3|){0,3}", 0..5)) {
+        let path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
+        let normal = target::path(&path);
+        prop_assert_eq!(target::path(&normal), normal.as_str());
+        prop_assert!(normal.split('/').all(|segment| segment != "." && segment != ".."));
+    }
 }

@@ -142,7 +142,32 @@ fn after(text: &[u8], wanted: impl Fn(u8) -> bool) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::key::Key;
+
+    proptest! {
+        #[test]
+        fn quoting_changes_no_key(text in "[ -~]{1,20}") {
+            let quoted = format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+            prop_assert_eq!(Key::from_header(quoted.as_bytes()), Key::from_text(&text));
+        }
+
+        #[test]
+        fn whatever_arrives_is_a_printable_key_or_refused(
+            value in prop::collection::vec(prop_oneof![
+                prop::sample::select(&b"\"\\,; =*a1:?@%\t"[..]), any::<u8>(),
+            ], 0..12),
+        ) {
+            if let Ok(key) = Key::from_header(&value) {
+                let printable = key.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte));
+                prop_assert!(printable && !key.as_bytes().is_empty());
+                let bare = value.trim_ascii();
+                prop_assert!(bare.starts_with(b"\"") || key.as_bytes() == bare);
+            }
+        }
+    }
 
     #[test]
     fn quoted_and_bare_are_the_same_key() {
