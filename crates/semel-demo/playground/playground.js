@@ -22,6 +22,7 @@ const STATES = {
   ignored: ["⊘", "key ignored", "refused"],
   failed: ["✕", "failed", "lost"],
   lost: ["✕", "reply lost", "lost"],
+  doubled: ["✕", "charged again", "lost"],
 };
 
 const $ = (id) => document.getElementById(id);
@@ -62,7 +63,12 @@ async function setTrouble(trouble) {
   return (await reply.json()).id;
 }
 
-const removeTrouble = (id) => fetch(`/_trouble/${id}`, { method: "DELETE" });
+// Removes a switch and says whether it struck.
+async function removeTrouble(id) {
+  const set = await (await fetch("/_trouble", { cache: "no-store" })).json();
+  await fetch(`/_trouble/${id}`, { method: "DELETE" });
+  return set.some((trouble) => trouble.id === id && trouble.struck > 0);
+}
 
 function charge(order, lane, signal) {
   const headers = { Authorization: CREDENTIAL };
@@ -102,8 +108,8 @@ async function sendAndLoseAtService(order) {
   const only = { run: order.run, lane: "without" };
   const trouble = await setTrouble({ kind: "drop_reply", on: "charges", metadata: only });
   const seen = await send(order, "without");
-  await removeTrouble(trouble);
-  if (seen.state !== "failed") return seen;
+  const struck = await removeTrouble(trouble);
+  if (!struck || seen.state !== "failed") return seen;
   return { ...seen, state: "lost", why: "The service closed the connection after the charge." };
 }
 
@@ -118,7 +124,7 @@ async function sendAndHangUp(order) {
   const sent = charge(order, "with", hangUp.signal)
     .then((reply) => reply.status, () => null)
     .finally(() => { over = true; });
-  while (!over && (await counts(order.run)).with <= order.chargedWith) await pause(LOOK_AGAIN_MS);
+  while (!over && (await counts(order.run)).with <= order.charged.with) await pause(LOOK_AGAIN_MS);
   hangUp.abort();
   const status = await sent;
   await removeTrouble(trouble);
@@ -142,9 +148,19 @@ function paint(cell, seen) {
   outcome.append(state);
   if (seen.status) outcome.append(` ${seen.status}`);
   cell.replaceChildren(outcome);
-  if (seen.header) cell.append(element("p", "detail", `Idempotency-Status: ${seen.header}`));
+  if (seen.header) cell.append(breakable(`Idempotency-Status: ${seen.header}`));
+  else if (seen.status && cell.matches(".with")) {
+    cell.append(element("p", "why", "No Idempotency-Status: nothing here protects the key."));
+  }
   if (seen.id) cell.append(element("p", "detail", seen.id));
   if (seen.why) cell.append(element("p", "why", seen.why));
+}
+
+// A long header breaks after its semicolons, not within a word.
+function breakable(text) {
+  const line = element("p", "detail");
+  for (const part of text.split(/(?<=;)/)) line.append(part, element("wbr"));
+  return line;
 }
 
 function addPress(name, note) {
@@ -176,9 +192,20 @@ function showCount(lane, count) {
   $(`count-${lane}`).className = `count ${count > 1 ? "lost" : ""}`;
 }
 
-async function showCounts() {
-  const { with: kept, without } = await counts(order.run);
-  order.chargedWith = kept;
+// Shows what the books say, and marks a press after which they say "again".
+async function showCounts(cells, seen) {
+  const now = await counts(order.run);
+  for (const [at, lane] of ["with", "without"].entries()) {
+    if (now[lane] > 1 && now[lane] > order.charged[lane]) {
+      let why = seen[at].state === "lost" ? `Reply lost: ${seen[at].why}` : seen[at].why;
+      const charges = now[lane] - order.charged[lane];
+      // Browsers and proxies may resend a POST whose connection closed before any reply.
+      if (charges > 1) why = `${charges} charges in one press: something on the way sent it again.`;
+      paint(cells[at], { ...seen[at], state: "doubled", why });
+    }
+  }
+  order.charged = now;
+  const { with: kept, without } = now;
   showCount("with", kept);
   showCount("without", without);
   return kept === without
@@ -189,17 +216,17 @@ async function showCounts() {
 async function press(name) {
   const lose = $("lose").checked;
   busy(true);
-  const [withKey, without] = addPress(name, lose ? "the reply is lost" : "");
-  const lanes = lose ? [sendAndHangUp, sendAndLoseAtService] : [
-    (order) => send(order, "with"),
-    (order) => send(order, "without"),
-  ];
+  const cells = addPress(name, lose ? "lose the reply" : "");
+  const lanes = lose
+    ? [sendAndHangUp, sendAndLoseAtService]
+    : [(order) => send(order, "with"), (order) => send(order, "without")];
   try {
-    await Promise.all([
-      lanes[0](order).then((seen) => paint(withKey, seen)),
-      lanes[1](order).then((seen) => paint(without, seen)),
-    ]);
-    const counted = await showCounts();
+    const seen = await Promise.all(lanes.map(async (lane, at) => {
+      const seen = await lane(order);
+      paint(cells[at], seen);
+      return seen;
+    }));
+    const counted = await showCounts(cells, seen);
     const advice = lose ? " The client cannot know it: press Retry." : "";
     $("said").textContent = counted + advice;
   } catch (error) {
@@ -219,7 +246,7 @@ function busy(on) {
 const isBusy = () => $("pay").getAttribute("aria-disabled") === "true";
 
 function newOrder() {
-  order = { run: uuid(), key: uuid(), chargedWith: 0 };
+  order = { run: uuid(), key: uuid(), charged: { with: 0, without: 0 } };
   $("presses").replaceChildren();
   $("order").textContent = `Key ${order.key.slice(0, 8)}…`;
   $("order").title = order.key;
@@ -249,14 +276,17 @@ function command(title, key, amount) {
   ].join(" \\\n  ");
   const block = element("div", "command");
   const head = element("header");
+  const name = element("h3", "", title);
+  name.id = `command-${amount}-${title.length}`;
   const copy = element("button", "", "Copy");
   copy.type = "button";
-  copy.setAttribute("aria-label", `Copy: ${title}`);
+  copy.setAttribute("aria-describedby", name.id);
+  copy.setAttribute("aria-live", "polite");
   copy.addEventListener("click", async () => {
     const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
     copy.textContent = done ? "Copied" : "Not allowed";
   });
-  head.append(element("h3", "", title), copy);
+  head.append(name, copy);
   block.append(head, element("pre", "", text));
   return block;
 }

@@ -90,7 +90,10 @@ fn served(media_type: &'static str, text: &'static str) -> Response {
         // A rebuilt binary must not meet the script of the one before it.
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+        ),
     ];
     (headers, text).into_response()
 }
