@@ -4,3 +4,4 @@
 mod engine;
 mod errors;
 mod harness;
+mod layer;
