@@ -5,3 +5,5 @@
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod table;
