@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod flags_page;
 mod harness;
 mod proxy;
