@@ -16,6 +16,8 @@ pub mod policy;
 pub mod record;
 pub mod secret;
 pub mod store;
+#[cfg(feature = "suite")]
+pub mod suite;
 pub mod time;
 
 pub use fingerprint::Fingerprint;

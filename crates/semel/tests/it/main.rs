@@ -5,3 +5,4 @@ mod engine;
 mod errors;
 mod harness;
 mod layer;
+mod stores;
