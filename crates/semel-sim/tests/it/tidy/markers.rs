@@ -67,25 +67,42 @@ fn places(file: &Text) -> Vec<String> {
 }
 
 /// A test waits for an event or moves a clock by hand. A sleep on tokio's paused clock takes no time
-/// and is the way to let others run up to a moment, so a file that pauses the clock may.
-fn waits(source: &Source) -> Vec<String> {
-    let paused =
-        source.text.contains("start_paused = true") || source.text.contains("time::pause()");
+/// and is the way to let others run up to a moment: a file that pauses the clock may, and what stands
+/// beside the tests of a binary that always pauses it.
+fn waits(sources: &[Source]) -> Vec<String> {
     let mut faults = Vec::new();
-    for (line, code) in source.tests() {
-        for wait in
-            WAITS.iter().filter(|wait| has_word(code, wait) && code.contains(&format!("{wait}(")))
-        {
-            if paused && !code.contains("thread::") {
-                continue;
+    for source in sources {
+        let paused = pauses(source) || binary(source).is_some_and(|at| always_paused(at, sources));
+        for (line, code) in source.tests() {
+            let calls = |wait: &&&str| has_word(code, wait) && code.contains(&format!("{wait}("));
+            for wait in WAITS.iter().filter(calls) {
+                if paused && !code.contains("thread::") {
+                    continue;
+                }
+                faults.push(format!(
+                    "{}:{line}: '{wait}' in a test: wait for the event, or pause the clock",
+                    source.path
+                ));
             }
-            faults.push(format!(
-                "{}:{line}: '{wait}' in a test: wait for the event, or pause the clock",
-                source.path
-            ));
         }
     }
     faults
+}
+
+fn pauses(source: &Source) -> bool {
+    source.code.contains("start_paused = true") || source.code.contains("time::pause()")
+}
+
+/// The folder of the integration tests that a file belongs to.
+fn binary(source: &Source) -> Option<&str> {
+    source.path.find("/tests/").map(|at| &source.path[..at + "/tests/".len()])
+}
+
+fn always_paused(folder: &str, sources: &[Source]) -> bool {
+    let files = || sources.iter().filter(|s| s.path.starts_with(folder));
+    let runs = |s: &Source| s.code.matches("#[tokio::test").count();
+    let paused = |s: &Source| s.code.matches("#[tokio::test(start_paused = true)]").count();
+    files().map(runs).sum::<usize>() > 0 && files().all(|s| runs(s) == paused(s))
 }
 
 fn skipped(source: &Source) -> Vec<String> {
@@ -144,17 +161,23 @@ fn nothing_names_one_machine_bites() {
 
 #[test]
 fn no_test_sleeps() {
-    assert_tidy(&sources().iter().flat_map(waits).collect::<Vec<_>>());
+    assert_tidy(&waits(&sources()));
 }
 
 #[test]
 fn no_test_sleeps_bites() {
-    let test = "#[test]\nfn a() {\n    std::thread::sleep(d);\n}\n";
-    assert_eq!(waits(&Source::new("crates/x/src/a.rs", test)).len(), 1);
-    let paused = "#[tokio::test(start_paused = true)]\nasync fn a() {\n    sleep(d).await;\n}\n";
-    assert_eq!(waits(&Source::new("crates/x/src/a.rs", paused)).len(), 0);
+    const PAUSED: &str =
+        "#[tokio::test(start_paused = true)]\nasync fn a() {\n    sleep(d).await;\n}\n";
+    let awake = PAUSED.replace("(start_paused = true)", "");
     let product = "async fn a() {\n    sleep(d).await;\n}\n";
-    assert_eq!(waits(&Source::new("crates/x/src/a.rs", product)).len(), 0);
+    let inline = |text: &str| waits(&[Source::new("crates/x/src/a.rs", text)]).len();
+    assert_eq!(inline("#[test]\nfn a() {\n    std::thread::sleep(d);\n}\n"), 1);
+    assert_eq!((inline(&awake), inline(PAUSED), inline(product)), (1, 0, 0));
+    let beside = |test: &str| {
+        let harness = Source::new("crates/x/tests/it/harness.rs", product);
+        waits(&[harness, Source::new("crates/x/tests/it/a.rs", test)]).len()
+    };
+    assert_eq!((beside(&awake), beside(PAUSED), beside("")), (2, 0, 1));
 }
 
 #[test]
