@@ -1,5 +1,6 @@
 //! Where random bytes come from, and the one place that asks the system for them.
 
+use std::cell::RefCell;
 use std::fmt;
 
 /// Makes random bytes: owners, incarnations, the nonces of sealed replies.
@@ -31,4 +32,27 @@ pub fn random<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_given_twice_across_blocks_and_threads() {
+        let draw = || (0..500).map(|_| random::<24>(&SystemEntropy)).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+        let drawn: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+        let distinct: HashSet<_> = drawn.iter().collect();
+        assert_eq!(distinct.len(), 2000);
+        assert!(!distinct.contains(&[0; 24]));
+    }
+
+    #[test]
+    fn more_than_a_block_comes_from_the_system_at_once() {
+        let drawn: [u8; 3 * BLOCK] = random(&SystemEntropy);
+        assert!(drawn.chunks(64).all(|chunk| chunk.iter().any(|b| *b != 0)));
+    }
 }

@@ -70,6 +70,7 @@ impl Inner {
         let mut current = seen;
         // Some once a write of ours may still land: until then no answer but "granted" is certain.
         let mut doubtful_until: Option<Instant> = None;
+        let give_up_at = self.deadline_from_now();
         let mut backoff = Backoff::new();
         loop {
             let Step { write, answer } = step(current.as_ref(), &event, self.clock.now(), policy);
@@ -106,17 +107,16 @@ impl Inner {
                     (current, looked) = (found, true);
                 }
                 Err(error) if error.may_have_applied() => {
-                    let until = self.deadline_from_now();
-                    let give_up_at = *doubtful_until.get_or_insert(until);
+                    doubtful_until = Some(self.deadline_from_now());
                     if Instant::now() >= give_up_at {
-                        return self.give_up(operation.id, owner, Some(until), error);
+                        return self.give_up(operation.id, owner, doubtful_until, error);
                     }
                     backoff.pause().await;
                     // A look tells whether it landed; if not, the same owner claims again.
                     match self.load(operation.id).await {
                         Ok(found) => (current, looked) = (found, true),
                         Err(error) => {
-                            return self.give_up(operation.id, owner, Some(until), error);
+                            return self.give_up(operation.id, owner, doubtful_until, error);
                         }
                     }
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use semel_core::Fingerprint;
 use semel_core::fingerprint::{RequestParts, fingerprint};
 use tower::{Service, ServiceExt};
@@ -46,7 +46,7 @@ where
     let id = engine.secret().record_id(&keyed.scope, &keyed.key);
     let operation = Operation { id, key: keyed.key, fingerprint };
     let bounds = Bounds { wait: wait.bound, settle: route.settle_wait };
-    let headers = parts.headers.clone();
+    let headers = coding_wanted(&parts.headers);
 
     let request = Request::from_parts(parts, body);
     let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
@@ -81,6 +81,12 @@ where
         response.headers_mut().insert(IDEMPOTENCY_WARNING, weak_key_warning(weakness));
     }
     Ok(response)
+}
+
+/// What a replay must know of the request: which codings of the content it can read.
+fn coding_wanted(headers: &HeaderMap) -> HeaderMap {
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+    lines.map(|line| (header::ACCEPT_ENCODING, line.clone())).collect()
 }
 
 /// Method, host, path, query, media type and body: whatever the caller asks for.
