@@ -6,3 +6,4 @@ mod errors;
 mod harness;
 mod layer;
 mod stores;
+mod zoo;
