@@ -82,13 +82,13 @@ pub(crate) async fn serve<M, S, R>(
 {
     let (stopping, stopped) = watch::channel(false);
     let places = Arc::new(Semaphore::new(usize::try_from(bounds.connections_max).unwrap_or(1)));
+    // Without `pipeline_flush`: with it, hyper does not write out its own answer to a malformed head.
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_time)
         .max_headers(bounds.headers_max)
-        .max_header_size(bounds.head_max)
-        .pipeline_flush(true);
+        .max_header_size(bounds.head_max);
     let mut stop = std::pin::pin!(stop);
     loop {
         let place = tokio::select! {

@@ -3,10 +3,15 @@
 //! The path of a request: [`listen`] takes the connection, [`gateway`] refuses what is ambiguous,
 //! `semel::layer` claims and settles, [`gateway`] forwards. No rule about keys lives here.
 
+mod admin;
+mod banner;
 mod cli;
 mod gateway;
 mod listen;
+mod open;
+mod secret_file;
 mod serve;
+mod stop;
 mod telemetry;
 
 use std::process::ExitCode;

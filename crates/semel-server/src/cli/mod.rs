@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
 
+pub(crate) mod keys;
 pub(crate) mod output;
+pub(crate) mod remote;
 pub(crate) mod serve;
 pub(crate) mod suggest;
 pub(crate) mod values;
@@ -26,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Keys(keys::KeysArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -41,6 +44,7 @@ pub(crate) fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => args.run().await,
+            Command::Keys(args) => args.run().await,
         }
     });
     match ended {

@@ -12,7 +12,6 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// The answer is no: exit 1.
-    #[expect(dead_code, reason = "for commands that ask")]
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
@@ -44,7 +43,6 @@ pub(crate) fn note(line: &str) {
 ///
 /// # Errors
 /// When stdout cannot be written otherwise (a full disk).
-#[expect(dead_code, reason = "for commands that print")]
 pub(crate) fn data(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

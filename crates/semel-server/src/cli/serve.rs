@@ -40,6 +40,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SEMEL_ADMIN_TOKEN_FILE", value_name = "PATH")]
     pub admin_token_file: Option<PathBuf>,
 
+    /// A file to which each act of an operator is appended (it is logged in any case)
+    #[arg(long, env = "SEMEL_AUDIT_FILE", value_name = "PATH")]
+    pub audit_file: Option<PathBuf>,
+
     /// Where records are kept: embedded:PATH (durable), or memory: (until restart)
     #[arg(long, env = "SEMEL_STORE", value_name = "STORE", default_value = "embedded:semel-data",
           value_parser = values::store)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use http_body::Body;
+use semel::http::route::Forward;
 use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EFFECT, IDEMPOTENCY_FENCE};
 
 use super::front::Peer;
@@ -19,6 +20,8 @@ pub(crate) struct Rules {
     pub own_host: bool,
     /// What is said of the caller's address.
     pub forwarding: Forwarding,
+    /// Which key the upstream sees.
+    pub forward: Forward,
 }
 
 /// A request made ready for the upstream. `upgrade` is the protocol that it asks to change to.
@@ -80,12 +83,11 @@ fn frame(headers: &mut HeaderMap, method: &Method, length: Option<u64>, chunked:
     }
 }
 
-/// Makes the head of an upstream's reply ready for the caller. Returns whether the upstream says
-/// that nothing happened.
-pub(crate) fn prepare_reply(headers: &mut HeaderMap) -> bool {
+/// Makes the head of the reply to an unkeyed request ready for the caller. (To a keyed one, the
+/// layer reads the upstream's word on the effect, and takes it off itself.)
+pub(crate) fn prepare_reply(headers: &mut HeaderMap) {
     hops::strip(headers);
-    let said = headers.remove(IDEMPOTENCY_EFFECT);
-    said.is_some_and(|effect| effect.as_bytes().trim_ascii().eq_ignore_ascii_case(b"none"))
+    headers.remove(IDEMPOTENCY_EFFECT);
 }
 
 #[cfg(test)]
@@ -99,6 +101,7 @@ mod tests {
             target: Target::parse("http://api:9").unwrap(),
             own_host: false,
             forwarding: Forwarding::Append,
+            forward: Forward::Derived,
         };
         rules.prepare(request.body(Full::from(body)).unwrap()).unwrap().request
     }
@@ -126,17 +129,5 @@ mod tests {
         let request = prepared(Request::get("http://real/a?b").header("host", "other"), "");
         assert_eq!(request.headers()["host"], "real");
         assert_eq!(request.uri(), "http://api:9/a?b");
-    }
-
-    #[test]
-    fn the_upstreams_word_on_the_effect_goes_no_further() {
-        let mut headers = HeaderMap::new();
-        assert!(!prepare_reply(&mut headers));
-        headers.insert(IDEMPOTENCY_EFFECT, HeaderValue::from_static(" None"));
-        assert!(prepare_reply(&mut headers));
-        assert!(headers.is_empty());
-        headers.insert(IDEMPOTENCY_EFFECT, HeaderValue::from_static("done"));
-        assert!(!prepare_reply(&mut headers));
-        assert!(headers.is_empty());
     }
 }

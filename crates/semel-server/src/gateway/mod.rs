@@ -11,6 +11,7 @@
 pub(crate) mod forward;
 pub(crate) mod front;
 pub(crate) mod hops;
+pub(crate) mod keyed;
 pub(crate) mod plain;
 pub(crate) mod reply_body;
 pub(crate) mod request_body;

@@ -32,7 +32,6 @@ pub(crate) enum ReplyBody {
     /// From the upstream, as it comes.
     Streamed(Incoming),
     /// From the upstream, to be whole in time.
-    #[expect(dead_code, reason = "for keyed requests")]
     Timed {
         /// What comes.
         body: Incoming,

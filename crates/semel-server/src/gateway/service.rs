@@ -5,30 +5,35 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
+use semel::engine::Attempt;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::forward::{Prepared, Rules, prepare_reply};
 use super::plain;
 use super::reply_body::ReplyBody;
-use super::tunnel;
 use super::upstream::{BoxError, Unanswered, Upstream};
+use super::{keyed, tunnel};
 
 /// The reverse proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway<U> {
     upstream: U,
     rules: Arc<Rules>,
+    reply_time: Duration,
 }
 
 impl<U> Gateway<U> {
-    /// Before `upstream`, by these rules.
-    pub(crate) fn new(upstream: U, rules: Rules) -> Self {
-        Self { upstream, rules: Arc::new(rules) }
+    /// Before `upstream`, by these rules. The reply to a keyed request must be whole within
+    /// `reply_time` of its sending.
+    pub(crate) fn new(upstream: U, rules: Rules, reply_time: Duration) -> Self {
+        Self { upstream, rules: Arc::new(rules), reply_time }
     }
 }
 
@@ -46,13 +51,56 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move { Ok(pass(this, request).await) })
+        match request.extensions_mut().remove::<Attempt>() {
+            Some(attempt) => Box::pin(async move { Ok(execute(this, request, attempt).await) }),
+            None => Box::pin(async move { Ok(pass(this, request).await) }),
+        }
     }
 }
 
-/// Unkeyed: streamed through both ways.
+/// A keyed request, whose outcome somebody will be told of.
+async fn execute<U, B>(
+    gateway: Gateway<U>,
+    request: Request<B>,
+    attempt: Attempt,
+) -> Response<ReplyBody>
+where
+    U: Upstream<B>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Ok(Prepared { mut request, upgrade }) = gateway.rules.prepare(request) else {
+        return keyed::unsent("the target of the request is no path", &attempt);
+    };
+    if upgrade.is_some() {
+        return keyed::no_tunnel(&attempt);
+    }
+    keyed::introduce(request.headers_mut(), &attempt, gateway.rules.forward);
+    // The caller's own connection is long gone from here on: nothing but this clock ends it.
+    let deadline = Instant::now() + gateway.reply_time;
+    if !attempt.may_begin() {
+        return keyed::unsent("the lease had ended before the request could be sent", &attempt);
+    }
+    let mut response = match gateway.upstream.send(request).await {
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let reason = "it changed the protocol without being asked".to_owned();
+            return keyed::unanswered(&Unanswered::Unknown { reason }, &attempt);
+        }
+        Ok(response) => response,
+        Err(error) => return keyed::unanswered(&error, &attempt),
+    };
+    super::hops::strip(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    response.map(|body| ReplyBody::Timed {
+        body,
+        deadline: Box::pin(tokio::time::sleep_until(deadline)),
+        limit: gateway.reply_time,
+    })
+}
+
+/// An unkeyed request: streamed through both ways.
 async fn pass<U, B>(gateway: Gateway<U>, mut request: Request<B>) -> Response<ReplyBody>
 where
     U: Upstream<B>,

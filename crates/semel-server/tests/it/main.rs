@@ -4,4 +4,5 @@
 
 mod flags_page;
 mod harness;
+mod keyed;
 mod proxy;

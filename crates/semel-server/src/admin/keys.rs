@@ -1,0 +1,294 @@
+//! What operators do with keys: list, show, find by key and principal, resolve, void, erase.
+
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use semel::core::machine::{Answer, Resolution};
+use semel::core::store::{Filter, Page};
+use semel::core::{Doubt, Effect, RecordId, Settled, State, StoreError, StoredReply, Timestamp};
+use semel::engine::{Applied, Engine};
+use semel::http::extract::{Keying, Within, keying};
+use semel::http::rfc3339;
+use semel::http::route::{KeySource, PrincipalSource};
+use semel::layer::Protection;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::audit::Audit;
+use super::render;
+
+/// An answer: a status and what is told.
+pub(super) type Told = (StatusCode, Value);
+
+/// Records of one page unless asked for fewer.
+const PAGE_MAX: usize = 1000;
+
+/// A refusal in the words of the JSON API.
+pub(super) fn refused(status: StatusCode, error: impl Into<String>) -> Told {
+    (status, json!({ "error": error.into() }))
+}
+
+fn store_failed(error: &StoreError) -> Told {
+    refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// The query of a listing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ListQuery {
+    filter: Filter,
+    after: Option<RecordId>,
+    limit: usize,
+}
+
+impl ListQuery {
+    /// Reads `state`, `before_ms` (Unix time), `after` and `limit`.
+    pub(super) fn parse(query: &str) -> Result<Self, String> {
+        let mut this = Self { limit: 100, ..Self::default() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let wrong = || format!("`{name}` cannot be `{value}`");
+            match name {
+                "state" => this.filter.state = Some(state(value).ok_or_else(wrong)?),
+                "before_ms" => {
+                    let ms = value.parse().map_err(|_| wrong())?;
+                    this.filter.before = Some(Timestamp::from_unix_ms(ms));
+                }
+                "after" => this.after = Some(RecordId::parse(value).ok_or_else(wrong)?),
+                "limit" => {
+                    let limit: usize = value.parse().map_err(|_| wrong())?;
+                    this.limit = limit.clamp(1, PAGE_MAX);
+                }
+                _ => return Err(format!("`{name}` is not known here")),
+            }
+        }
+        Ok(this)
+    }
+}
+
+fn state(name: &str) -> Option<State> {
+    [
+        State::InFlight,
+        State::InDoubt(Doubt::Declared),
+        State::Completed,
+        State::Released,
+        State::Spent,
+        State::Voided,
+    ]
+    .into_iter()
+    .find(|state| state.name() == name)
+}
+
+/// A page of records in the order of their ids.
+pub(super) async fn list(engine: &Engine, query: ListQuery) -> Told {
+    let page = Page { after: query.after, limit: query.limit };
+    match engine.list(query.filter, page).await {
+        Ok(listing) => {
+            let records: Vec<Value> = listing
+                .records
+                .iter()
+                .map(|(id, record)| render::record(id, record, engine.secret()))
+                .collect();
+            let next = listing.next.map(|id| id.to_string());
+            (StatusCode::OK, json!({ "keys": records, "next": next }))
+        }
+        Err(error) => store_failed(&error),
+    }
+}
+
+/// One record.
+pub(super) async fn show(engine: &Engine, id: RecordId) -> Told {
+    match engine.show(id).await {
+        Ok(Some(record)) => (StatusCode::OK, render::record(&id, &record, engine.secret())),
+        Ok(None) => refused(StatusCode::NOT_FOUND, "nothing is known under this id"),
+        Err(error) => store_failed(&error),
+    }
+}
+
+/// A caller's key, and the value of the header that says whose it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Find {
+    key: String,
+    principal: Option<String>,
+}
+
+/// The id of a caller's key, computed here as the layer computes it.
+pub(super) fn find(engine: &Engine, protection: &Protection, asked: &Find) -> Told {
+    let route = protection.routes.default_route();
+    let unreadable = |what: &str| refused(StatusCode::BAD_REQUEST, format!("{what} is unreadable"));
+    let Ok(key) = HeaderValue::from_str(&asked.key) else { return unreadable("the key") };
+    let KeySource::Header(key_header) = &route.key else {
+        return refused(StatusCode::BAD_REQUEST, "keys of this route stand in bodies; use the id");
+    };
+    let mut request = Request::post("/").header(key_header, key);
+    let named_by: Option<HeaderName> = match &route.principal {
+        PrincipalSource::Authorization => Some(header::AUTHORIZATION),
+        PrincipalSource::Header(name) => Some(name.clone()),
+        PrincipalSource::Extension | PrincipalSource::None => None,
+    };
+    if let (Some(name), Some(principal)) = (named_by, &asked.principal) {
+        let Ok(value) = HeaderValue::from_str(principal) else {
+            return unreadable("the principal");
+        };
+        request = request.header(name, value);
+    }
+    let Ok(request) = request.body(()) else { return unreadable("the key") };
+    let within =
+        Within { route, service: &protection.service, secret: engine.secret(), now: engine.now() };
+    match keying(&request.into_parts().0, &[], &within) {
+        Ok(Keying::Keyed(keyed)) => {
+            let id = engine.secret().record_id(&keyed.scope, &keyed.key);
+            (StatusCode::OK, json!({ "id": id.to_string() }))
+        }
+        Ok(Keying::NotKeyed(_)) => refused(StatusCode::BAD_REQUEST, "keys do not count here"),
+        Err(problem) => {
+            let entry = problem.code.entry();
+            refused(StatusCode::BAD_REQUEST, format!("{} {}", entry.cause, problem.detail))
+        }
+    }
+}
+
+/// What somebody knows of a key in doubt.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, Debug)]
+#[serde(tag = "outcome", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Word {
+    /// It happened.
+    Done {
+        /// The HTTP status that was given, if that is known.
+        status: Option<u16>,
+    },
+    /// It did not, and nothing of it is under way.
+    Released,
+}
+
+impl Word {
+    fn resolution(self) -> Resolution {
+        match self {
+            Self::Done { status } => Resolution::Done(Settled {
+                digest: None,
+                status,
+                effect: Effect::Done,
+                reply: StoredReply::Unknown,
+            }),
+            Self::Released => Resolution::Released,
+        }
+    }
+
+    fn told(self) -> Value {
+        match self {
+            Self::Done { status } => json!({ "outcome": "done", "status": status }),
+            Self::Released => json!({ "outcome": "released" }),
+        }
+    }
+}
+
+/// What an operator does with one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Says what happened.
+    Resolve(Word),
+    /// Makes sure that it never will.
+    Void,
+    /// Drops the reply, keeps the knowledge that the key was used.
+    Erase,
+}
+
+/// Does it. Noted before (an act without a note is not done) and after (what came of it).
+pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) -> Told {
+    let (name, asked) = match act {
+        Act::Resolve(word) => ("resolve", word.told()),
+        Act::Void => ("void", Value::Null),
+        Act::Erase => ("erase", Value::Null),
+    };
+    let subject = id.to_string();
+    if let Err(error) = audit.note(&rfc3339(engine.now()), &subject, name, &asked) {
+        let why = format!("nothing was done, for it could not be noted: {error}");
+        return refused(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
+    let applied = match act {
+        Act::Resolve(word) => engine.resolve(id, word.resolution()).await,
+        Act::Void => engine.void(id, None, &semel::core::Policy::default()).await,
+        Act::Erase => engine.erase(id).await,
+    };
+    let told = match applied {
+        Ok(applied) => outcome(engine, &id, &applied),
+        Err(error) => store_failed(&error),
+    };
+    let came = json!({ "http": told.0.as_u16(), "error": told.1.get("error") });
+    if let Err(error) =
+        audit.note(&rfc3339(engine.now()), &subject, &format!("{name}-ended"), &came)
+    {
+        tracing::error!(%error, "the end of an act could not be noted");
+    }
+    told
+}
+
+fn outcome(engine: &Engine, id: &RecordId, applied: &Applied) -> Told {
+    let state = applied.record.as_ref().map_or("absent", |record| record.state.name());
+    let done = |what: &str| {
+        let record = applied.record.as_ref().map(|r| render::record(id, r, engine.secret()));
+        (StatusCode::OK, json!({ "done": what, "record": record }))
+    };
+    match applied.answer {
+        Answer::Resolved => done("resolved"),
+        Answer::Voided => done("voided"),
+        Answer::Erased => done("erased"),
+        Answer::Already => done("nothing: it was so already"),
+        Answer::NotFound => refused(StatusCode::NOT_FOUND, "nothing is known under this id"),
+        Answer::TooSoon(from) => refused(
+            StatusCode::CONFLICT,
+            format!(
+                "not before {}: until then the request may still be under way, so that nothing was found proves nothing",
+                rfc3339(from)
+            ),
+        ),
+        Answer::InDoubt => refused(
+            StatusCode::CONFLICT,
+            "it is in doubt: voiding cannot undo what may have run; find out and resolve it",
+        ),
+        Answer::TooOld | Answer::TooNew => {
+            refused(StatusCode::CONFLICT, "the key's own time lies outside what is remembered")
+        }
+        Answer::Refused
+        | Answer::Execute
+        | Answer::InFlight
+        | Answer::Replay
+        | Answer::NotKept
+        | Answer::Mismatch
+        | Answer::Spent
+        | Answer::Void
+        | Answer::Renewed
+        | Answer::Settled { .. }
+        | Answer::Lost { .. }
+        | Answer::Swept
+        | Answer::Nothing => {
+            refused(StatusCode::CONFLICT, format!("that cannot be done to a key that is {state}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_reads_its_query_strictly() {
+        let query = ListQuery::parse("state=in-doubt&limit=7&before_ms=1000").unwrap();
+        assert_eq!(query.limit, 7);
+        assert_eq!(query.filter.state.unwrap().name(), "in-doubt");
+        assert_eq!(query.filter.before, Some(Timestamp::from_unix_ms(1000)));
+        assert_eq!(ListQuery::parse("limit=99999").unwrap().limit, PAGE_MAX);
+        assert!(ListQuery::parse("state=lost").is_err());
+        assert!(ListQuery::parse("stat=spent").is_err());
+    }
+
+    #[test]
+    fn a_resolution_is_one_of_two_words() {
+        let read = |text: &str| serde_json::from_str::<Word>(text).ok();
+        assert_eq!(read(r#"{"outcome":"done"}"#), Some(Word::Done { status: None }));
+        assert_eq!(
+            read(r#"{"outcome":"done","status":201}"#),
+            Some(Word::Done { status: Some(201) })
+        );
+        assert_eq!(read(r#"{"outcome":"released"}"#), Some(Word::Released));
+        assert_eq!(read(r#"{"outcome":"perhaps"}"#), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! The admin listener: health, metrics, and the API of `semel keys` and `semel store`.
+//!
+//! It shows states and lets operators resolve and erase, so it is kept from everybody else: it
+//! listens on loopback unless a token is set, and refuses what a web page in an operator's browser
+//! could send ([`access`]). It never tells a key, a principal or a reply.
+
+mod access;
+mod audit;
+mod keys;
+mod render;
+mod service;
+
+use std::time::Duration;
+
+pub(crate) use access::{Access, token};
+pub(crate) use audit::Audit;
+pub(crate) use service::Service;
+
+use crate::listen::Bounds;
+
+/// Few operators, small requests.
+pub(crate) const BOUNDS: Bounds = Bounds {
+    connections_max: 64,
+    head_time: Duration::from_secs(10),
+    headers_max: 64,
+    head_max: 16 * 1024,
+};

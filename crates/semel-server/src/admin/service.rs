@@ -1,0 +1,199 @@
+//! The admin listener's paths.
+//!
+//! | path | |
+//! |---|---|
+//! | `GET /health/live` | 200 while the process runs |
+//! | `GET /health/ready` | 200 while it takes requests and its store answers, else 503 |
+//! | `GET /metrics` | Prometheus text |
+//! | `GET /v1/keys?state=&before_ms=&after=&limit=` | a page of records |
+//! | `POST /v1/keys/find` `{key, principal}` | the id of a caller's key |
+//! | `GET /v1/keys/ID` | one record |
+//! | `POST /v1/keys/ID/resolve` `{outcome: done, status?}` or `{outcome: released}` | |
+//! | `POST /v1/keys/ID/void`, `POST /v1/keys/ID/erase` `{}` | |
+//! | `GET /v1/store` | what the store is and keeps |
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use metrics_exporter_prometheus::PrometheusHandle;
+use semel::core::RecordId;
+use semel::engine::Engine;
+use semel::http::rfc3339;
+use semel::layer::Protection;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::access::Access;
+use super::audit::Audit;
+use super::keys::{self, Act, Find, ListQuery, Told, Word, refused};
+
+/// Bytes of the largest request.
+const BODY_MAX: usize = 16 * 1024;
+
+/// The admin listener's service; clones share it.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    protection: Protection,
+    metrics: PrometheusHandle,
+    access: Access,
+    audit: Audit,
+    draining: AtomicBool,
+}
+
+impl Service {
+    /// For operators of `engine`.
+    pub(crate) fn new(
+        engine: Engine,
+        protection: Protection,
+        metrics: PrometheusHandle,
+        access: Access,
+        audit: Audit,
+    ) -> Self {
+        let draining = AtomicBool::new(false);
+        Self(Arc::new(Inner { engine, protection, metrics, access, audit, draining }))
+    }
+
+    /// From now on the process is not ready.
+    pub(crate) fn draining(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { Ok(inner.answer(request).await) })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path().to_owned();
+        let health = path.starts_with("/health/");
+        if let Err((status, why)) = self.access.check(&parts, health) {
+            return json_response(refused(status, why));
+        }
+        let steps: Vec<&str> = path.split('/').skip(1).collect();
+        let told = match (parts.method, steps.as_slice()) {
+            (Method::GET, ["health", "live"]) => (StatusCode::OK, json!({ "live": true })),
+            (Method::GET, ["health", "ready"]) => self.ready().await,
+            (Method::GET, ["metrics"]) => return self.metrics(),
+            (Method::GET, ["v1", "store"]) => self.store().await,
+            (Method::GET, ["v1", "keys"]) => {
+                match ListQuery::parse(parts.uri.query().unwrap_or_default()) {
+                    Ok(query) => keys::list(&self.engine, query).await,
+                    Err(why) => refused(StatusCode::BAD_REQUEST, why),
+                }
+            }
+            (Method::POST, ["v1", "keys", "find"]) => match read::<Find>(body).await {
+                Ok(asked) => keys::find(&self.engine, &self.protection, &asked),
+                Err(told) => told,
+            },
+            (Method::GET, ["v1", "keys", id]) => match RecordId::parse(id) {
+                Some(id) => keys::show(&self.engine, id).await,
+                None => no_id(),
+            },
+            (Method::POST, ["v1", "keys", id, act]) => self.act(id, act, body).await,
+            _ => refused(StatusCode::NOT_FOUND, "there is nothing here"),
+        };
+        json_response(told)
+    }
+
+    async fn act(&self, id: &str, act: &str, body: Incoming) -> Told {
+        let Some(id) = RecordId::parse(id) else { return no_id() };
+        let act = match act {
+            "resolve" => match read::<Word>(body).await {
+                Ok(word) => Act::Resolve(word),
+                Err(told) => return told,
+            },
+            "void" => Act::Void,
+            "erase" => Act::Erase,
+            _ => return refused(StatusCode::NOT_FOUND, "there is nothing here"),
+        };
+        keys::act(&self.engine, &self.audit, id, act).await
+    }
+
+    async fn ready(&self) -> Told {
+        if self.draining.load(Ordering::SeqCst) {
+            return (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "draining" }));
+        }
+        match self.engine.status().await {
+            Ok(_) => (StatusCode::OK, json!({ "ready": true })),
+            Err(error) => {
+                let why = json!({ "ready": false, "why": error.to_string() });
+                (StatusCode::SERVICE_UNAVAILABLE, why)
+            }
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        metrics::gauge!("semel_in_flight").set(self.engine.in_flight() as f64);
+        self.metrics.run_upkeep();
+        let mut response = Response::new(Full::from(self.metrics.render()));
+        let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, media);
+        response
+    }
+
+    async fn store(&self) -> Told {
+        let kept = self.engine.store().capabilities();
+        match self.engine.status().await {
+            Ok(status) => {
+                let told = json!({
+                    "kind": kept.name,
+                    "survives": {
+                        "process_crash": kept.survives_process_crash,
+                        "power_loss": kept.survives_power_loss,
+                        "failover": kept.survives_failover,
+                    },
+                    "incarnation": status.incarnation.to_string(),
+                    "time": rfc3339(status.at),
+                    "deletion_paused": status.deletion_paused,
+                    "in_flight": self.engine.in_flight(),
+                });
+                (StatusCode::OK, told)
+            }
+            Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+}
+
+fn no_id() -> Told {
+    refused(StatusCode::BAD_REQUEST, "a record's id is 64 hexadecimal digits")
+}
+
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Told> {
+    let whole = Limited::new(body, BODY_MAX).collect().await.map_err(|_| {
+        refused(
+            StatusCode::BAD_REQUEST,
+            format!("the request broke off or is above {BODY_MAX} bytes"),
+        )
+    })?;
+    serde_json::from_slice(&whole.to_bytes())
+        .map_err(|error| refused(StatusCode::BAD_REQUEST, format!("the body is wrong: {error}")))
+}
+
+fn json_response((status, told): (StatusCode, Value)) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(told.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,63 @@
+//! A keyed request on its way to the upstream: what is added to it, and what is certain afterwards.
+
+use http::{HeaderValue, Response, StatusCode};
+use semel::core::Span;
+use semel::engine::Attempt;
+use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY};
+use semel::http::{Problem, route::Forward};
+use semel::layer::Verdict;
+
+use super::plain;
+use super::reply_body::ReplyBody;
+use super::upstream::Unanswered;
+
+/// What a caller is told to wait before it tries an upstream again that could not be reached.
+const RETRY_AFTER: Span = Span::from_secs(1);
+
+/// Tells the upstream which operation this is, under which fence, and at which attempt.
+pub(super) fn introduce(headers: &mut http::HeaderMap, attempt: &Attempt, forward: Forward) {
+    let key = match forward {
+        Forward::Derived => HeaderValue::try_from(attempt.key()),
+        Forward::Caller => HeaderValue::from_bytes(attempt.caller_key().as_bytes()),
+    };
+    let key = key.expect("keys are printable ASCII");
+    headers.insert(IDEMPOTENCY_KEY, key);
+    headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(attempt.number()));
+    headers.insert(IDEMPOTENCY_FENCE, HeaderValue::from(attempt.fence().0));
+}
+
+/// Nothing of the request was sent: the key may run again.
+pub(super) fn unsent(reason: &str, attempt: &Attempt) -> Response<ReplyBody> {
+    tracing::warn!(record = attempt.id().short(), reason, "released: the request was not sent");
+    verdict(Verdict::Released(Some(Problem::upstream_unreachable(false, RETRY_AFTER))))
+}
+
+/// What is certain when no answer came.
+pub(super) fn unanswered(error: &Unanswered, attempt: &Attempt) -> Response<ReplyBody> {
+    match error {
+        Unanswered::NotSent { reason } => unsent(reason, attempt),
+        Unanswered::Unknown { .. } | Unanswered::TooSlow { .. } => {
+            let record = attempt.id().short();
+            tracing::warn!(record, %error, "in doubt: the request may have been acted on");
+            verdict(Verdict::InDoubt)
+        }
+    }
+}
+
+/// A tunnel is no single operation, so no key can speak for it.
+pub(super) fn no_tunnel(attempt: &Attempt) -> Response<ReplyBody> {
+    tracing::info!(record = attempt.id().short(), "released: a keyed request asked for a tunnel");
+    let mut response = plain::answer(
+        StatusCode::NOT_IMPLEMENTED,
+        "A request with an idempotency key cannot change the protocol; send it without one.",
+    );
+    response.extensions_mut().insert(Verdict::Released(None));
+    response
+}
+
+fn verdict(verdict: Verdict) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::own(""));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response.extensions_mut().insert(verdict);
+    response
+}
