@@ -310,6 +310,10 @@ impl Reader<'_> {
         }
         let bytes = self.bytes.slice(self.at..end);
         self.at = end;
+        if kind < 3 && len != 0 {
+            // Only a sealed reply has bytes.
+            return Err(DecodeError::Value { field: "reply", value: kind });
+        }
         let sealed = |under| StoredReply::Sealed(Sealed { under, bytes: bytes.clone() });
         let reply = match kind {
             0 => StoredReply::NotKept,
@@ -320,7 +324,7 @@ impl Reader<'_> {
             value => return Err(DecodeError::Value { field: "reply", value }),
         };
         let digest = match has_digest {
-            0 => None,
+            0 if digest.0 == [0; 16] => None,
             1 => Some(digest),
             value => return Err(DecodeError::Value { field: "digest", value }),
         };

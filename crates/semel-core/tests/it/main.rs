@@ -4,6 +4,8 @@
 //! searches what happens between the cells: clients, crashes, late writes, clocks.
 
 #[cfg(test)]
+mod codec;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod table;
