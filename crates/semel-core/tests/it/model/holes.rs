@@ -2,16 +2,21 @@
 //!
 //! A search that finds nothing proves little unless it is known to see. So every correction of the
 //! table and of its surroundings is undone here in turn, by a wrapper around the real
-//! [`step`] or by a switch of the environment, and the named hole must come back. Where the flaw
-//! alone would be hidden by a second net, the net is taken away too, and a control run shows that it
-//! is the correction that holds.
+//! [`step`] (see `flaws`) or by a switch of the environment, and the named hole must come back. Where
+//! the flaw alone would be hidden by a second net, the net is taken away too, and a control run shows
+//! that it is the correction that holds.
 
-use semel_core::machine::{Answer, Event, Outcome, Resolution, Step, Write, step};
-use semel_core::{Doubt, OnLapse, Policy, Record, Span, State, Timestamp};
+use semel_core::machine::step;
 
+use super::flaws::{
+    already_by_record_fence, erase_deletes, resolve_keeps_fence, without_already, without_declared,
+    without_earlier_doubt, without_future_key, without_grace, without_grace_end,
+    without_late_truth, without_own, without_policy_in_record, without_settle_spent,
+    without_skew_at_birth, without_sweep_rerun,
+};
 use super::properties::Property::{self, *};
 use super::search::search;
-use super::state::{BEGIN, Faults, STRANGER, TICK, owner};
+use super::state::{BEGIN, Faults, TICK};
 use super::world::{Without, World};
 
 const CAP: usize = 4_000_000;
@@ -36,48 +41,6 @@ fn does_not_find(w: &World, hole: &[Property]) {
 
 fn faults() -> Faults {
     Faults::default()
-}
-
-fn keep(answer: Answer) -> Step {
-    Step { write: Write::Keep, answer }
-}
-
-/// The decision on an altered record.
-fn on(
-    record: Option<&Record>,
-    alter: impl FnOnce(&mut Record),
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    let altered = record.cloned().map(|mut r| {
-        alter(&mut r);
-        r
-    });
-    step(altered.as_ref(), event, now, policy)
-}
-
-fn state(record: Option<&Record>) -> Option<State> {
-    record.map(|r| r.state)
-}
-
-fn is_lapsed(record: &Record, now: Timestamp) -> bool {
-    record.state == State::InDoubt(Doubt::Lapsed)
-        || record.state == State::InFlight && now > record.lease_end()
-}
-
-/// A claim knows its own record only while the lease is live.
-fn without_own(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (r, event) {
-        (Some(record), Event::Claim(claim))
-            if record.owner == claim.owner && is_lapsed(record, now) =>
-        {
-            let mut stranger = claim.clone();
-            stranger.owner = owner(STRANGER);
-            step(r, &Event::Claim(stranger), now, policy)
-        }
-        _ => step(r, event, now, policy),
-    }
 }
 
 #[test]
@@ -111,49 +74,12 @@ fn without_begin_a_paused_executor_runs_after_a_release_m1() {
     does_not_find(&World { without, ..w }, &[P1TwoEffects, P4EffectAfterVoid]);
 }
 
-/// "Nothing there" counts at once.
-fn without_grace(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    let Event::Resolve(Resolution::Released) = event else { return step(r, event, now, policy) };
-    let grace = r.map(|r| r.grace);
-    let mut decided = on(
-        r,
-        |r| {
-            r.grace = Span::ZERO;
-            // The end of the grace is a millisecond later than its parts; so is this flaw earlier.
-            if r.state == State::InFlight {
-                r.lease = r.lease_end().minus(Span::from_ms(1)).since(r.stamp);
-            } else {
-                r.lapsed_at = r.lapsed_at.minus(Span::from_ms(1));
-            }
-        },
-        event,
-        now,
-        policy,
-    );
-    if let (Write::Put(written), Some(grace)) = (&mut decided.write, grace) {
-        written.grace = grace;
-    }
-    decided
-}
-
 #[test]
 fn without_grace_a_slow_upstream_acts_after_a_release_m1() {
     let budget = Faults { resolve: 1, slow: 1, void: 1, ..faults() };
     let w = World { budget, rules: without_grace, end: 8, ..World::new("without grace (M1)") };
     finds(&w, &[P1TwoEffects, P4EffectAfterVoid]);
     does_not_find(&World { rules: step, ..w }, &[P1TwoEffects, P4EffectAfterVoid]);
-}
-
-/// The last millisecond of the grace already counts as after it.
-fn without_grace_end(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (r, event) {
-        (Some(record), Event::Resolve(Resolution::Released))
-            if now.plus(Span::from_ms(1)) == record.grace_end() =>
-        {
-            step(r, event, record.grace_end(), policy)
-        }
-        _ => step(r, event, now, policy),
-    }
 }
 
 #[test]
@@ -163,17 +89,6 @@ fn within_the_last_millisecond_of_the_grace_a_request_may_still_act() {
     let budget = Faults { resolve: 1, slow: 1, ..faults() };
     let w = World { budget, rules: without_grace_end, end: 8, ..World::new("grace, last ms") };
     finds(&w, &[P1TwoEffects]);
-}
-
-/// A done-settle on a released record is simply late.
-fn without_late_truth(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (state(r), event) {
-        (Some(State::Released), Event::Settle(_, Outcome::Done(_))) => {
-            on(r, |r| r.executed_fence = None, event, now, policy)
-        }
-        (_, Event::Resolve(_)) => without_grace(r, event, now, policy),
-        _ => step(r, event, now, policy),
-    }
 }
 
 #[test]
@@ -195,40 +110,12 @@ fn without_late_truth_a_known_outcome_is_dropped_m10() {
     does_not_find(&World { rules: without_grace, clients: 1, ..w }, &[P7TruthDropped]);
 }
 
-/// A renewal withdraws any doubt.
-fn without_declared(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match event {
-        Event::Renew(_) => on(
-            r,
-            |r| {
-                if r.state == State::InDoubt(Doubt::Declared) {
-                    r.state = State::InDoubt(Doubt::Lapsed);
-                }
-            },
-            event,
-            now,
-            policy,
-        ),
-        _ => step(r, event, now, policy),
-    }
-}
-
 #[test]
 fn without_declared_a_renewal_undoes_its_own_doubt_m14() {
     let budget = Faults { cut: 1, lost: 1, ..faults() };
     let w = World { budget, rules: without_declared, ..World::new("without declared (M14)") };
     finds(&w, &[N1RenewedDoubt]);
     does_not_find(&World { rules: step, ..w }, &[N1RenewedDoubt]);
-}
-
-/// What a lapse means is read from today's policy.
-fn without_policy_in_record(
-    r: Option<&Record>,
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    on(r, |r| r.on_lapse = policy.on_lapse, event, now, policy)
 }
 
 #[test]
@@ -265,19 +152,6 @@ fn without_the_stores_clock_a_fast_node_forgets_m6() {
     does_not_find(&World { without: Without::default(), ..w }, &[P1TwoEffects]);
 }
 
-/// A key dated ahead is taken, and forgotten as any other.
-fn without_future_key(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    let mut decided = step(r, event, now, policy);
-    if decided.answer == Answer::TooNew {
-        let lax = Policy { skew: Span::FOREVER, ..policy.clone() };
-        decided = step(r, event, now, &lax);
-    }
-    if let Write::Put(record) = &mut decided.write {
-        record.keep_until = Timestamp::ZERO;
-    }
-    decided
-}
-
 #[test]
 fn without_future_key_a_key_dated_ahead_runs_after_memory_m7() {
     let w = World {
@@ -289,19 +163,6 @@ fn without_future_key_a_key_dated_ahead_runs_after_memory_m7() {
     };
     finds(&w, &[P5RanAfterMemory]);
     does_not_find(&World { rules: step, ..w }, &[P5RanAfterMemory, P1TwoEffects]);
-}
-
-/// An accepted store believes every key that is dated after its birth.
-fn without_skew_at_birth(
-    r: Option<&Record>,
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    let born = policy.birth != Timestamp::ZERO;
-    let birth = policy.birth.minus(policy.skew);
-    let lax = Policy { birth: if born { birth } else { policy.birth }, ..policy.clone() };
-    step(r, event, now, &lax)
 }
 
 #[test]
@@ -319,18 +180,6 @@ fn a_key_dated_ahead_of_the_birth_runs_twice_without_the_skew() {
     does_not_find(&World { rules: step, ..w }, &[P1TwoEffects]);
 }
 
-/// Under Rerun a sweep leaves lapsed keys alone.
-fn without_sweep_rerun(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (r, event) {
-        (Some(record), Event::Sweep)
-            if record.state == State::InFlight && record.on_lapse == OnLapse::Rerun =>
-        {
-            keep(Answer::Nothing)
-        }
-        _ => step(r, event, now, policy),
-    }
-}
-
 #[test]
 fn without_sweep_rerun_a_key_stays_in_flight_m13() {
     let w = World {
@@ -343,21 +192,6 @@ fn without_sweep_rerun_a_key_stays_in_flight_m13() {
     does_not_find(&World { rules: step, ..w }, &[L1StaysInFlight]);
 }
 
-/// An attempt's "nothing happened" speaks for all attempts.
-fn without_earlier_doubt(
-    r: Option<&Record>,
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    match event {
-        Event::Settle(_, Outcome::Released) => {
-            on(r, |r| r.earlier_doubt = false, event, now, policy)
-        }
-        _ => step(r, event, now, policy),
-    }
-}
-
 #[test]
 fn without_earlier_doubt_the_second_attempt_speaks_for_the_first_m4() {
     let w = World {
@@ -368,28 +202,6 @@ fn without_earlier_doubt_the_second_attempt_speaks_for_the_first_m4() {
     };
     finds(&w, &[P4VoidAfterEffect]);
     does_not_find(&World { rules: step, ..w }, &[P4VoidAfterEffect]);
-}
-
-/// A resolve does not bump the fence, and the grace is gone: what used to stand around the next cell.
-fn resolve_keeps_fence(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    let mut decided = without_grace(r, event, now, policy);
-    if let (Event::Resolve(_), Write::Put(written), Some(record)) = (event, &mut decided.write, r) {
-        written.fence = record.fence;
-        written.revision = record.revision + 1;
-    }
-    decided
-}
-
-/// Any settle under the fence of a released record is "already" so.
-fn without_already(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (r, event) {
-        (Some(record), Event::Settle(fence, _))
-            if record.state == State::Released && record.fence == *fence =>
-        {
-            keep(Answer::Already)
-        }
-        _ => resolve_keeps_fence(r, event, now, policy),
-    }
 }
 
 #[test]
@@ -407,19 +219,6 @@ fn without_already_a_done_settle_is_swallowed_m16() {
     does_not_find(&World { rules: resolve_keeps_fence, ..w }, &[D3WrongAlready]);
 }
 
-/// A spent record answers every settle with Lost.
-fn without_settle_spent(
-    r: Option<&Record>,
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    match (state(r), event) {
-        (Some(State::Spent), Event::Settle(..)) => keep(Answer::Lost { contradiction: false }),
-        _ => step(r, event, now, policy),
-    }
-}
-
 #[test]
 fn without_settle_spent_a_landed_settle_is_lost_m15() {
     let budget = Faults { lost: 1, ack: 1, ..faults() };
@@ -430,24 +229,6 @@ fn without_settle_spent_a_landed_settle_is_lost_m15() {
     };
     finds(&w, &[D2SettleLost]);
     does_not_find(&World { rules: step, ..w }, &[D2SettleLost]);
-}
-
-/// Already is judged by the record's fence, not by the executed one.
-fn already_by_record_fence(
-    r: Option<&Record>,
-    event: &Event,
-    now: Timestamp,
-    policy: &Policy,
-) -> Step {
-    let decided = step(r, event, now, policy);
-    match (r, event) {
-        (Some(record), Event::Settle(fence, _))
-            if decided.answer == Answer::Already && record.fence != *fence =>
-        {
-            keep(Answer::Lost { contradiction: false })
-        }
-        _ => decided,
-    }
 }
 
 #[test]
@@ -492,16 +273,6 @@ fn a_release_on_a_status_after_the_effect_runs_twice_m2() {
     let w = World { budget, without, ..World::new("release on a status (M2)") };
     finds(&w, &[P1TwoEffects, T1ToldNone]);
     does_not_find(&World { without: Without::default(), ..w }, &[P1TwoEffects, T1ToldNone]);
-}
-
-/// Erasing a released record forgets the key at once.
-fn erase_deletes(r: Option<&Record>, event: &Event, now: Timestamp, policy: &Policy) -> Step {
-    match (state(r), event) {
-        (Some(State::Released), Event::Erase) => {
-            Step { write: Write::Delete, answer: Answer::Erased }
-        }
-        _ => step(r, event, now, policy),
-    }
 }
 
 #[test]

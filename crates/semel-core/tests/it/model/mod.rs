@@ -10,8 +10,10 @@
 //!
 //! `state` holds the packed state, `world` the bounds and the seeded flaws, `moves` and `store` what
 //! can happen next, `properties` what must never, `search` the search, `scenarios` the runs and
-//! `holes` the proof that the search would see each hole if a correction were missing.
+//! `holes` the proof that the search would see each hole if a correction were missing (`flaws` are the
+//! machines that miss one).
 
+mod flaws;
 mod holes;
 mod moves;
 mod properties;
