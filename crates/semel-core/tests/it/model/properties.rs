@@ -78,12 +78,15 @@ impl Broken {
 pub(super) fn effect(w: &World, s: &mut Model, client: usize, broken: &mut Broken) {
     let again = s.effects != 0;
     let inside = s.remembered(w.memory);
-    broken.add(Property::P1TwoEffects, again && inside && w.hold());
     let fence = s.clients[client].fence;
+    // What was claimed under Hold is held, whatever the other nodes say.
+    let held = s.record.open() && s.record.fence == fence && !s.record.rerun;
+    broken.add(Property::P1TwoEffects, again && inside && (held || w.hold()));
     let twin = (0..CLIENTS).any(|j| s.acted(j) && s.clients[j].fence == fence);
     broken.add(Property::P2TwoEffectsOneFence, inside && twin);
     broken.add(Property::P5RanAfterMemory, again && !inside && w.key_time.is_some());
-    let promised = s.voided != NONE && s.now < s.voided + w.memory;
+    let for_ever = w.key_time.is_some();
+    let promised = s.voided != NONE && (for_ever || s.now < s.voided + w.memory);
     broken.add(Property::P4EffectAfterVoid, promised);
     let told = s.clients[client].told;
     broken.add(Property::T1ToldNone, matches!(told, Told::Released | Told::Unavailable));
