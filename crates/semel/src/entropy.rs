@@ -12,18 +12,45 @@ pub trait Entropy: fmt::Debug + Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The system's random source.
+/// The system's random source, asked for a block at a time: one request needs some forty bytes, and
+/// a system call for each would cost more than the rest of its claim.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
+const BLOCK: usize = 1024;
+
+/// Random bytes that nobody has been given yet: the first `left` of them.
+struct Block {
+    bytes: [u8; BLOCK],
+    left: usize,
+}
+
+thread_local! {
+    static UNUSED: RefCell<Block> = const { RefCell::new(Block { bytes: [0; BLOCK], left: 0 }) };
+}
+
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        let filled = getrandom::fill(bytes);
-        assert!(
-            filled.is_ok(),
-            "the system gave no random bytes, so no owner or nonce would be unique"
-        );
+        if bytes.len() > BLOCK {
+            return ask_the_system(bytes);
+        }
+        UNUSED.with_borrow_mut(|block| {
+            if block.left < bytes.len() {
+                ask_the_system(&mut block.bytes);
+                block.left = BLOCK;
+            }
+            block.left -= bytes.len();
+            let given = &mut block.bytes[block.left..block.left + bytes.len()];
+            bytes.copy_from_slice(given);
+            // What was given once is never given again, and does not stay in memory.
+            given.fill(0);
+        });
     }
+}
+
+fn ask_the_system(bytes: &mut [u8]) {
+    let filled = getrandom::fill(bytes);
+    assert!(filled.is_ok(), "the system gave no random bytes, so no owner would be unique");
 }
 
 /// `N` random bytes.
