@@ -8,6 +8,7 @@
 //! [`Put::Delete`] with [`StoreError::ReadOnly`], whoever asks: a wrong clock is what makes a sweep
 //! believe that a key may be forgotten.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -116,8 +117,8 @@ impl MemoryStore {
                         what: format!("memory: {} of {} bytes", inner.charged, self.capacity),
                     });
                 }
-                inner.remove(swap.id, self.reply_cap);
-                inner.insert(swap.id, Record { stamp: at, ..record }, charge);
+                inner.charged = inner.charged - held + charge;
+                inner.set(swap.id, Record { stamp: at, ..record });
             }
         }
         Ok(Swapped::Done { at })
@@ -146,12 +147,29 @@ fn room(record: &Record, reply_cap: usize) -> usize {
 }
 
 impl Inner {
-    fn insert(&mut self, id: RecordId, record: Record, charge: usize) {
-        if let Some(due) = record.due() {
+    /// One search for the record, and none in `due` where it does not move: this is the hot path.
+    fn set(&mut self, id: RecordId, record: Record) {
+        let due = record.due();
+        let before = match self.records.entry(id) {
+            Entry::Vacant(free) => {
+                free.insert(Box::new(record));
+                None
+            }
+            Entry::Occupied(mut kept) => {
+                let before = kept.get().due();
+                **kept.get_mut() = record;
+                before
+            }
+        };
+        if before == due {
+            return;
+        }
+        if let Some(before) = before {
+            self.due.remove(&(before, id));
+        }
+        if let Some(due) = due {
             self.due.insert((due, id));
         }
-        self.charged += charge;
-        self.records.insert(id, Box::new(record));
     }
 
     fn remove(&mut self, id: RecordId, reply_cap: usize) {
