@@ -139,6 +139,10 @@ impl<'a, H: Harness> Reference<'a, H> {
         if due == found {
             return Ok(());
         }
+        if self.rig.in_bulk() && shortened(due.as_ref(), found.as_ref()) {
+            self.set(id, found);
+            return Ok(());
+        }
         while self.rig.in_bulk()
             && due.as_ref().is_some_and(|record| record.state != State::InFlight)
         {
@@ -351,7 +355,12 @@ impl<'a, H: Harness> Reference<'a, H> {
             }
         }
         let expected: Vec<_> = self.records.iter().map(|(id, r)| (*id, r.clone())).collect();
-        if found != expected {
+        let in_bulk = self.rig.in_bulk();
+        let same = |(found, expected): (&(RecordId, Record), &(RecordId, Record))| {
+            let short = in_bulk && found.0.0 == padded(&expected.0);
+            found.1 == expected.1 && (found.0 == expected.0 || short)
+        };
+        if found.len() != expected.len() || !found.iter().zip(&expected).all(same) {
             return Err(format!("listed {found:?}, expected {expected:?}"));
         }
         Ok(())
@@ -362,6 +371,24 @@ impl<'a, H: Harness> Reference<'a, H> {
 fn looks(record: Option<&Record>) -> Option<(State, Fence, Option<u16>)> {
     let record = record?;
     Some((record.state, record.fence, record.outcome.as_ref().and_then(|o| o.status)))
+}
+
+/// Whether a store that expires in bulk kept of a used-up record only that it is used up.
+fn shortened(due: Option<&Record>, found: Option<&Record>) -> bool {
+    let used_up = due.is_some_and(|record| matches!(record.state, State::Spent | State::Voided));
+    used_up
+        && looks(due) == looks(found)
+        && due.map(Record::version) == found.map(Record::version)
+        && due.map(Record::memory_end) <= found.map(Record::memory_end)
+}
+
+/// Such a store may keep the first half of an id and list it filled up with zeros.
+fn padded(id: &RecordId) -> [u8; 32] {
+    let mut padded = id.0;
+    for byte in padded.iter_mut().skip(16) {
+        *byte = 0;
+    }
+    padded
 }
 
 fn written(write: Put, at: Timestamp) -> Option<Record> {

@@ -4,6 +4,8 @@
 //! `semel-core` (feature `suite`).
 
 pub mod clock;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod memory;
 
 pub use clock::StoreClock;

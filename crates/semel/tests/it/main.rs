@@ -1,6 +1,8 @@
 //! The integration tests of the library, in one binary.
 #![allow(clippy::unwrap_used, reason = "what a test expects and does not find fails it")]
 
+#[cfg(feature = "embedded")]
+mod embedded;
 mod engine;
 mod errors;
 mod harness;

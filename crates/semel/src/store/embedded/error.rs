@@ -1,0 +1,86 @@
+//! Why a record log does not open.
+
+use std::io;
+
+/// Why a record log was not opened or made. Nothing was changed unless the text says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process uses the directory.
+    #[error(
+        "{place} is already open in another process: stop that one, or give this one a directory of its own"
+    )]
+    AlreadyOpen {
+        /// The directory.
+        place: String,
+    },
+    /// There is no store.
+    #[error(
+        "{place} holds no store: make one with `semel store init`, or find out where the old one went before anything runs again"
+    )]
+    Missing {
+        /// The directory.
+        place: String,
+    },
+    /// There is a store already, so none is made.
+    #[error("{place} holds a store already: open it, or choose an empty directory")]
+    Exists {
+        /// The directory.
+        place: String,
+    },
+    /// Log files without the file that names the store.
+    #[error(
+        "{place} holds log files but no STORE file: it is no whole store; bring the STORE file back from where the directory was copied"
+    )]
+    NotAStore {
+        /// The directory.
+        place: String,
+    },
+    /// Written by a later Semel.
+    #[error(
+        "{place} is written in format {found}, this Semel reads up to {known}: run the version that wrote it, or a later one"
+    )]
+    UnknownFormat {
+        /// The directory.
+        place: String,
+        /// The format found.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// Bytes that were acknowledged are damaged or gone.
+    #[error(
+        "{file} is damaged at byte {offset} ({what}): run `semel store check` to see how far it goes, restore a copy, or set the damaged part aside with `semel store repair`"
+    )]
+    Damaged {
+        /// The file within the directory.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A setting that could not keep the log's promises.
+    #[error("{what}: set it to at least {least}")]
+    Options {
+        /// Which one and why.
+        what: &'static str,
+        /// The least value that works.
+        least: u64,
+    },
+    /// The file system refused.
+    #[error("{path} could not be used: {source}; check that it exists, is writable and has room")]
+    Io {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(super) fn io(path: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

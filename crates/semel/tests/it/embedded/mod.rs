@@ -1,0 +1,7 @@
+//! The record log on a disk that lies.
+
+mod basics;
+mod retire;
+mod rig;
+mod torn;
+mod trouble;
