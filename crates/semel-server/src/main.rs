@@ -6,6 +6,7 @@
 mod admin;
 mod banner;
 mod cli;
+mod demo;
 mod gateway;
 mod listen;
 mod open;

@@ -8,12 +8,14 @@
 //! | none | empty | the secret is made |
 //! | there | there | opened; the engine compares the secret with the store's check value |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use semel::core::{Secret, Store, StoreError};
+use semel::core::store::{Filter, Page};
+use semel::core::{Secret, Store, StoreError, Timestamp};
 use semel::entropy::{SystemEntropy, random};
 use semel::store::MemoryStore;
+use semel::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use semel::time::SystemClock;
 
 use crate::cli::values::StoreSpec;
@@ -23,9 +25,37 @@ use crate::secret_file::{self, SecretFileError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum OpenError {
+    /// The secret says that there was a store.
+    #[error(
+        "the server secret {} is there, but its store in {} is not: the store was lost or lies elsewhere. \
+Its keys are unknown here, so every retry of what it knew would run again. Find it, or bring back a copy. \
+If it is gone for good: `semel store init --store embedded:{}` makes an empty one in its place",
+        secret.display(), store.display(), store.display()
+    )]
+    LostStore {
+        /// The secret's file.
+        secret: PathBuf,
+        /// Where the store should be.
+        store: PathBuf,
+    },
+    /// The store says that there was a secret.
+    #[error(
+        "the store in {} holds records, but its secret {} is not there: with a new secret every key would look new \
+and every retry would run again. Bring the file back from a copy, or name it with --secret-file",
+        store.display(), secret.display()
+    )]
+    LostSecret {
+        /// The secret's file.
+        secret: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
     /// The secret's file.
     #[error(transparent)]
     Secret(#[from] SecretFileError),
+    /// The record log does not open.
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -35,9 +65,18 @@ pub(crate) enum OpenError {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub store: Arc<dyn Store>,
+    /// The same store, where it is the record log: it tells its numbers.
+    pub log: Option<Arc<EmbeddedStore>>,
     pub secret: Secret,
     /// What was made now, for people.
     pub made: Vec<String>,
+}
+
+/// What the store needs to know of the routes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreBounds {
+    /// Bytes of the largest reply that is kept.
+    pub reply_max: u64,
 }
 
 /// Opens what `spec` names.
@@ -51,18 +90,60 @@ pub(crate) async fn open(
 ) -> Result<Opened, OpenError> {
     match spec {
         StoreSpec::Memory => open_memory(secret_file, bounds),
-        StoreSpec::Embedded(_dir) => Err(StoreError::Unavailable {
-            reason: "the embedded store is not part of this build".to_owned(),
-        }
-        .into()),
+        StoreSpec::Embedded(dir) => open_embedded(dir, secret_file, bounds).await,
     }
 }
 
-/// What the store needs to know of the routes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StoreBounds {
-    /// Bytes of the largest reply that is kept.
-    pub reply_max: u64,
+/// How the record log is laid out for routes with these bounds.
+pub(crate) fn options(bounds: &StoreBounds) -> EmbeddedOptions {
+    let plain = EmbeddedOptions::default();
+    // Sealing adds a nonce and a tag, keeping adds status and headers.
+    let sealed = bounds.reply_max.saturating_add(REPLY_HEAD);
+    let reply_cap = u32::try_from(sealed).unwrap_or(u32::MAX).max(plain.reply_cap);
+    let segment_bytes = plain.segment_bytes.max(reply_cap.saturating_mul(4));
+    EmbeddedOptions { reply_cap, segment_bytes, ..plain }
+}
+
+/// Bytes that a kept reply may take beside its body.
+const REPLY_HEAD: u64 = 64 * 1024;
+
+async fn open_embedded(
+    dir: &Path,
+    secret_file: Option<PathBuf>,
+    bounds: &StoreBounds,
+) -> Result<Opened, OpenError> {
+    let path = secret_file.unwrap_or_else(|| secret_file::beside(dir));
+    secret_file::check_place(&path, dir)?;
+    let known = secret_file::read(&path)?;
+    let mut made = Vec::new();
+    let store = match EmbeddedStore::open(dir, options(bounds)) {
+        Ok(store) => store,
+        Err(embedded::OpenError::Missing { .. }) if known.is_none() => {
+            let store = EmbeddedStore::create(dir, options(bounds), Timestamp::ZERO)?;
+            made.push(format!("the store {}", dir.display()));
+            store
+        }
+        Err(embedded::OpenError::Missing { .. }) => {
+            return Err(OpenError::LostStore { secret: path, store: dir.to_owned() });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let secret = match known {
+        Some(secret) => secret,
+        None => {
+            let first = Page { after: None, limit: 1 };
+            if !store.list(Filter::default(), first).await?.records.is_empty() {
+                return Err(OpenError::LostSecret { secret: path, store: dir.to_owned() });
+            }
+            let secret = random(&SystemEntropy);
+            secret_file::create(&path, &secret)?;
+            made.push(format!("the server secret {}: keep a copy of it", path.display()));
+            secret
+        }
+    };
+    let log = Arc::new(store);
+    let store: Arc<dyn Store> = log.clone();
+    Ok(Opened { store, log: Some(log), secret: Secret::new(&secret), made })
 }
 
 fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Opened, OpenError> {
@@ -82,5 +163,5 @@ fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Ope
             }
         },
     };
-    Ok(Opened { store, secret: Secret::new(&secret), made })
+    Ok(Opened { store, log: None, secret: Secret::new(&secret), made })
 }

@@ -47,7 +47,6 @@ pub(crate) enum SecretFileError {
 }
 
 /// Where the secret of the store in `dir` lies unless it is said otherwise: `DIR.secret`.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the embedded store"))]
 pub(crate) fn beside(dir: &Path) -> PathBuf {
     // "data/" and "data" are one directory.
     let mut name = dir.components().collect::<PathBuf>().into_os_string();
@@ -59,7 +58,6 @@ pub(crate) fn beside(dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`SecretFileError::InsideStore`].
-#[cfg_attr(not(test), expect(dead_code, reason = "for the embedded store"))]
 pub(crate) fn check_place(path: &Path, store: &Path) -> Result<(), SecretFileError> {
     let whole = |path: &Path| {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

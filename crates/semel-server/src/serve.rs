@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use semel::core::{Policy, Span};
 use semel::engine::{Engine, EngineConfig};
 use semel::http::route::{Forward, PrincipalSource};
@@ -19,7 +20,7 @@ use crate::admin::{self, Access, Audit};
 use crate::cli::output::{Failure, note};
 use crate::cli::serve::ServeArgs;
 use crate::cli::values::Scope;
-use crate::gateway::{Front, Gateway, Patience, Pool, Rules};
+use crate::gateway::{Front, Gateway, Hold, Patience, Pool, Rules};
 use crate::listen::{self, Bounds};
 use crate::open::{self, StoreBounds};
 use crate::stop::Stop;
@@ -31,7 +32,10 @@ use crate::{banner, telemetry};
 /// When a part cannot start; nothing listens then.
 pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let stop = Stop::new()?;
-    let server = Server::start(args).await?;
+    // Listeners first: of two that are started by mistake, the second must not touch the store.
+    let (callers, _) = listen::bind("--listen", args.listen).await?;
+    let (operators, _) = listen::bind("--admin", args.admin).await?;
+    let server = Server::start(args, callers, operators).await?;
     for line in server.banner() {
         note(&line);
     }
@@ -48,27 +52,28 @@ pub(crate) struct Server {
     listener: TcpListener,
     admin_listener: TcpListener,
     admin: admin::Service,
+    metrics: PrometheusHandle,
     pool: Pool<Body>,
-    /// Where callers come in.
-    pub addr: SocketAddr,
-    /// Where operators come in.
-    pub admin_addr: SocketAddr,
+    addr: SocketAddr,
+    admin_addr: SocketAddr,
 }
 
 impl Server {
-    /// Opens the store, starts the engine and binds both listeners.
+    /// Opens the store and starts the engine.
     ///
     /// # Errors
     /// The first part that cannot start.
-    pub(crate) async fn start(args: ServeArgs) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        args: ServeArgs,
+        listener: TcpListener,
+        admin_listener: TcpListener,
+    ) -> Result<Self, Failure> {
         let metrics = telemetry::record()?;
-        let access = Access::new(args.admin, args.admin_token_file.as_deref())?;
+        let access = Access::new(admin_listener.local_addr()?, args.admin_token_file.as_deref())?;
         let protection = protection(&args);
         let deadline = Span::from(args.keys.store_deadline);
         protection.routes.check(deadline)?;
-        // Listeners first: of two that are started by mistake, the second must not touch the store.
-        let (listener, addr) = listen::bind("--listen", args.listen).await?;
-        let (admin_listener, admin_addr) = listen::bind("--admin", args.admin).await?;
+        let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
         let bounds = StoreBounds { reply_max: args.keys.reply_max };
         let audit = audit(&args)?;
         let opened = open::open(&args.store, args.secret_file.clone(), &bounds).await?;
@@ -77,13 +82,21 @@ impl Server {
             in_flight_max: usize::try_from(args.keys.in_flight_max).unwrap_or(usize::MAX),
             ..EngineConfig::default()
         };
-        let pool = Pool::new(Patience {
+        let patience = Patience {
             connect: args.traffic.connect_timeout,
             reply: args.traffic.reply_timeout,
             idle: args.traffic.idle_timeout,
-        })?;
+        };
+        let pool = Pool::new(patience, &args.upstream)?;
         let engine = Engine::start(opened.store, opened.secret, config).await?;
-        let admin = admin::Service::new(engine.clone(), protection.clone(), metrics, access, audit);
+        let admin = admin::Service::new(
+            engine.clone(),
+            protection.clone(),
+            opened.log,
+            metrics.clone(),
+            access,
+            audit,
+        );
         let made = opened.made;
         Ok(Self {
             args,
@@ -93,6 +106,7 @@ impl Server {
             listener,
             admin_listener,
             admin,
+            metrics,
             pool,
             addr,
             admin_addr,
@@ -109,10 +123,13 @@ impl Server {
     /// Serves until told to stop, then lets what is under way finish, and marks what does not as
     /// in doubt.
     pub(crate) async fn until(self, mut stop: Stop) {
-        let Self { args, engine, protection, pool, listener, admin_listener, admin, .. } = self;
+        let Self {
+            args, engine, protection, pool, listener, admin_listener, admin, metrics, ..
+        } = self;
         let layer = SemelLayer::new(engine.clone(), protection)
             .expect("the same routes were checked before the store was opened");
-        let gateway = layer.layer(Gateway::new(pool, rules(&args), args.traffic.reply_timeout));
+        let hold = Hold { time: args.traffic.reply_timeout, bytes_max: args.keys.reply_max };
+        let gateway = layer.layer(Gateway::new(pool, rules(&args), hold));
         let pause_max = args.traffic.body_pause;
         let make = move |peer| Front::new(gateway.clone(), peer, pause_max);
         let (stopping, mut stopped) = watch::channel(false);
@@ -144,6 +161,7 @@ impl Server {
             biased;
             () = serving => {}
             () = operators => {}
+            () = telemetry::upkeep(&metrics) => {}
         }
     }
 }
@@ -218,7 +236,8 @@ fn protection(args: &ServeArgs) -> Protection {
             retention: keys.retention,
             memory: keys.memory,
             max_upstream: Span::from(keys.max_upstream),
-            pause: Span::from(keys.pause),
+            // The last look at the lease comes before the connection is made.
+            pause: Span::from(keys.pause.saturating_add(args.traffic.connect_timeout)),
             ..Policy::default()
         },
         ..Route::gateway()

@@ -93,6 +93,18 @@ pub(crate) fn record() -> Result<PrometheusHandle, TelemetryError> {
     Ok(handle)
 }
 
+/// Folds what was recorded, again and again: without it, samples would pile up in memory for as long
+/// as nobody asks for the metrics.
+pub(crate) async fn upkeep(handle: &PrometheusHandle) {
+    let mut pace = tokio::time::interval(UPKEEP);
+    loop {
+        pace.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// One request was answered.
 pub(crate) fn answered(answer: &'static str, status: u16, took: Duration) {
     counter!(REQUESTS, "answer" => answer, "status" => status.to_string()).increment(1);

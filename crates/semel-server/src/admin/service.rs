@@ -28,6 +28,7 @@ use semel::core::RecordId;
 use semel::engine::Engine;
 use semel::http::rfc3339;
 use semel::layer::Protection;
+use semel::store::embedded::{EmbeddedStore, Stats};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -45,6 +46,7 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     engine: Engine,
     protection: Protection,
+    log: Option<Arc<EmbeddedStore>>,
     metrics: PrometheusHandle,
     access: Access,
     audit: Audit,
@@ -56,12 +58,13 @@ impl Service {
     pub(crate) fn new(
         engine: Engine,
         protection: Protection,
+        log: Option<Arc<EmbeddedStore>>,
         metrics: PrometheusHandle,
         access: Access,
         audit: Audit,
     ) -> Self {
         let draining = AtomicBool::new(false);
-        Self(Arc::new(Inner { engine, protection, metrics, access, audit, draining }))
+        Self(Arc::new(Inner { engine, protection, log, metrics, access, audit, draining }))
     }
 
     /// From now on the process is not ready.
@@ -144,6 +147,14 @@ impl Inner {
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         metrics::gauge!("semel_in_flight").set(self.engine.in_flight() as f64);
+        if let Some(log) = &self.log {
+            let stats = log.stats();
+            metrics::gauge!("semel_store_keys").set(stats.keys as f64);
+            metrics::gauge!("semel_store_spent_keys").set(stats.spent_keys as f64);
+            metrics::gauge!("semel_store_log_bytes").set(stats.log_bytes as f64);
+            metrics::gauge!("semel_store_spent_bytes").set(stats.spent_bytes as f64);
+            metrics::gauge!("semel_store_index_bytes").set(stats.index_bytes as f64);
+        }
         self.metrics.run_upkeep();
         let mut response = Response::new(Full::from(self.metrics.render()));
         let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -166,12 +177,26 @@ impl Inner {
                     "time": rfc3339(status.at),
                     "deletion_paused": status.deletion_paused,
                     "in_flight": self.engine.in_flight(),
+                    "stats": self.log.as_ref().map(|log| stats(&log.stats())),
                 });
                 (StatusCode::OK, told)
             }
             Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         }
     }
+}
+
+fn stats(stats: &Stats) -> Value {
+    let keys = stats.keys as u64 + stats.spent_keys;
+    let bytes = stats.log_bytes + stats.spent_bytes;
+    json!({
+        "keys": stats.keys,
+        "spent_keys": stats.spent_keys,
+        "log_bytes": stats.log_bytes,
+        "spent_bytes": stats.spent_bytes,
+        "index_bytes": stats.index_bytes,
+        "bytes_a_key": bytes.checked_div(keys),
+    })
 }
 
 fn no_id() -> Told {

@@ -1,6 +1,5 @@
 //! `semel keys`: what a running server knows of its keys.
 
-use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -27,8 +26,8 @@ enum Verb {
     List(ListArgs),
     Show(ShowArgs),
     Resolve(ResolveArgs),
-    Void(ActArgs),
-    Erase(ActArgs),
+    Void(VoidArgs),
+    Erase(EraseArgs),
 }
 
 /// List records, in the order of their ids
@@ -120,7 +119,29 @@ struct ResolveArgs {
     act: ActArgs,
 }
 
-/// Do it to one record. It cannot be undone
+/// Make sure that an operation never runs, where it has not yet. It cannot be undone
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  semel keys void --key KEY --principal 'Bearer sk_live_1'
+
+A key in doubt cannot be voided: that would not undo what may have run.")]
+struct VoidArgs {
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// Drop a stored reply; the key stays known to be used. It cannot be undone
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  semel keys erase ID --yes")]
+struct EraseArgs {
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// What all acts take.
 #[derive(Args, Debug)]
 struct ActArgs {
     #[command(flatten)]
@@ -143,7 +164,7 @@ impl KeysArgs {
                 let remote = Remote::new(&args.remote)?;
                 let id = args.which.find(&remote).await?;
                 let record = remote.get(&format!("/v1/keys/{id}")).await?;
-                output::data(&shown(&record, args.remote.json))?;
+                output::data(&output::shown(&record, args.remote.json))?;
             }
             Verb::Resolve(args) => {
                 let (asked, word) = if args.released {
@@ -157,10 +178,10 @@ impl KeysArgs {
                 args.act.run("resolve", asked, &word).await?;
             }
             Verb::Void(args) => {
-                args.run("void", "make sure that it never runs", &json!({})).await?;
+                args.act.run("void", "make sure that it never runs", &json!({})).await?;
             }
             Verb::Erase(args) => {
-                args.run("erase", "drop its reply for good", &json!({})).await?;
+                args.act.run("erase", "drop its reply for good", &json!({})).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -186,27 +207,15 @@ impl ActArgs {
         let remote = Remote::new(&self.remote)?;
         let id = self.which.find(&remote).await?;
         if !self.yes {
-            confirm(&format!("{id}: {asked}?"))?;
+            output::confirm(&format!("{id}: {asked}?"))?;
         }
         let told = remote.post(&format!("/v1/keys/{id}/{verb}"), body).await?;
         output::note(&format!("{}: {id}", told["done"].as_str().unwrap_or("done")));
         match &told["record"] {
             Value::Null => Ok(()),
-            record => output::data(&shown(record, self.remote.json)),
+            record => output::data(&output::shown(record, self.remote.json)),
         }
     }
-}
-
-/// Asks a person; a script must say `--yes`.
-fn confirm(question: &str) -> Result<(), Failure> {
-    let unasked = || Failure::unknown("it cannot be undone, so it must be confirmed: add --yes");
-    if !std::io::stdin().is_terminal() {
-        return Err(unasked());
-    }
-    output::note(&format!("{question} It cannot be undone. Type yes:"));
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    if line.trim() == "yes" { Ok(()) } else { Err(Failure::no("nothing was done")) }
 }
 
 async fn list(args: ListArgs) -> Result<(), Failure> {
@@ -260,22 +269,6 @@ fn row([id, state, effect, attempt, status, since]: [&str; 6]) -> String {
     format!("{id:<64}  {state:<9}  {effect:<7}  {attempt:>7}  {status:>6}  {since}")
 }
 
-fn shown(record: &Value, as_json: bool) -> String {
-    if as_json {
-        return format!("{record}\n");
-    }
-    let mut text = String::new();
-    for (name, value) in record.as_object().into_iter().flatten() {
-        let value = match value {
-            Value::String(value) => value.clone(),
-            Value::Null => "-".to_owned(),
-            other => other.to_string(),
-        };
-        text.push_str(&format!("{:<14}  {value}\n", name.replace('_', " ")));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +279,6 @@ mod tests {
         assert!(line(&record, false).contains("in-doubt"));
         assert_eq!(line(&record, false).split_whitespace().count(), 6);
         assert_eq!(line(&record, true), format!("{record}\n"));
-        assert!(shown(&record, false).contains("state           in-doubt\n"));
+        assert!(output::shown(&record, false).contains("state           in-doubt\n"));
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
 
+pub(crate) mod demo;
 pub(crate) mod keys;
 pub(crate) mod output;
 pub(crate) mod remote;
 pub(crate) mod serve;
+pub(crate) mod store;
 pub(crate) mod suggest;
 pub(crate) mod values;
 
@@ -28,7 +30,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Demo(demo::DemoArgs),
     Keys(keys::KeysArgs),
+    Store(store::StoreArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -44,7 +48,9 @@ pub(crate) fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => args.run().await,
+            Command::Demo(args) => args.run().await,
             Command::Keys(args) => args.run().await,
+            Command::Store(args) => args.run().await,
         }
     });
     match ended {

@@ -1,7 +1,9 @@
 //! What commands print, and how they end.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
+
+use serde_json::Value;
 
 /// Why a command ends without its answer.
 #[derive(Debug)]
@@ -50,4 +52,36 @@ pub(crate) fn data(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::unknown(format!("the output could not be written: {error}"))),
     }
+}
+
+/// Asks a person before what cannot be undone; a script must say `--yes`.
+///
+/// # Errors
+/// When nobody can be asked, or the answer is not yes.
+pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+    let unasked = || Failure::unknown("it cannot be undone, so it must be confirmed: add --yes");
+    if !io::stdin().is_terminal() {
+        return Err(unasked());
+    }
+    note(&format!("{question} It cannot be undone. Type yes:"));
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    if line.trim() == "yes" { Ok(()) } else { Err(Failure::no("nothing was done")) }
+}
+
+/// One object: a line a member for people, one line of JSON for programs.
+pub(crate) fn shown(record: &Value, as_json: bool) -> String {
+    if as_json {
+        return format!("{record}\n");
+    }
+    let mut text = String::new();
+    for (name, value) in record.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::String(value) => value.clone(),
+            Value::Null => "-".to_owned(),
+            other => other.to_string(),
+        };
+        text.push_str(&format!("{:<14}  {value}\n", name.replace('_', " ")));
+    }
+    text
 }

@@ -65,11 +65,12 @@ impl Remote {
                 Some(value)
             }
         };
-        let pool = Pool::new(Patience {
+        let patience = Patience {
             connect: Duration::from_secs(5),
             reply: Duration::from_secs(30),
             idle: Duration::from_secs(5),
-        })?;
+        };
+        let pool = Pool::new(patience, &args.admin)?;
         Ok(Self { pool, target: args.admin.clone(), token })
     }
 

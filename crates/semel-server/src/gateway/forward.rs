@@ -31,6 +31,23 @@ pub(crate) struct Prepared<B> {
 }
 
 impl Rules {
+    /// Makes a keyed request ready for the upstream. A wish to change the protocol is passed over
+    /// (RFC 9110 §7.8 allows it; some clients utter it at every first request): a tunnel is no
+    /// single operation, so no key could speak for it.
+    ///
+    /// # Errors
+    /// As [`Rules::prepare`].
+    pub(crate) fn prepare_whole<B>(
+        &self,
+        mut request: Request<B>,
+    ) -> Result<Request<B>, http::Error>
+    where
+        B: Body<Data = Bytes>,
+    {
+        request.headers_mut().remove(UPGRADE);
+        Ok(self.prepare(request)?.request)
+    }
+
     /// Makes a request ready for the upstream.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .collect();
     let upgrade = named.contains(&UPGRADE).then(|| headers.get(UPGRADE).cloned()).flatten();
+    // Within HTTP/2 the caller could send further requests that nobody here would see.
+    let upgrade = upgrade.filter(|to| !to.as_bytes().to_ascii_lowercase().starts_with(b"h2c"));
     for name in named {
         // Where a message goes and where it ends is no option of the connection: removed, the two
         // sides would disagree about it.
@@ -183,6 +185,8 @@ mod tests {
         let mut unasked = headers(&[("upgrade", "h2c")]);
         assert_eq!(strip(&mut unasked), None);
         assert!(unasked.is_empty());
+        let mut hidden = headers(&[("connection", "Upgrade"), ("upgrade", "h2c")]);
+        assert_eq!(strip(&mut hidden), None);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_KE
 use semel::http::{Problem, route::Forward};
 use semel::layer::Verdict;
 
-use super::plain;
 use super::reply_body::ReplyBody;
 use super::upstream::Unanswered;
 
@@ -42,17 +41,6 @@ pub(super) fn unanswered(error: &Unanswered, attempt: &Attempt) -> Response<Repl
             verdict(Verdict::InDoubt)
         }
     }
-}
-
-/// A tunnel is no single operation, so no key can speak for it.
-pub(super) fn no_tunnel(attempt: &Attempt) -> Response<ReplyBody> {
-    tracing::info!(record = attempt.id().short(), "released: a keyed request asked for a tunnel");
-    let mut response = plain::answer(
-        StatusCode::NOT_IMPLEMENTED,
-        "A request with an idempotency key cannot change the protocol; send it without one.",
-    );
-    response.extensions_mut().insert(Verdict::Released(None));
-    response
 }
 
 fn verdict(verdict: Verdict) -> Response<ReplyBody> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// Why a reply broke off.
 #[derive(Debug, thiserror::Error)]
@@ -32,22 +32,53 @@ pub(crate) enum ReplyBody {
     /// From the upstream, as it comes.
     Streamed(Incoming),
     /// From the upstream, to be whole in time.
-    Timed {
-        /// What comes.
-        body: Incoming,
-        /// When it must have ended.
-        deadline: Pin<Box<Sleep>>,
-        /// How long it was given in all.
-        limit: Duration,
-    },
+    Timed(Timed),
     /// Made here.
     Own(Full<Bytes>),
 }
 
+/// A body that somebody holds back until it is whole, so that only a clock can end the wait.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    body: Incoming,
+    deadline: Pin<Box<Sleep>>,
+    limit: Duration,
+    /// Bytes beyond which nobody holds it back any more: then it may take as long as its reader.
+    held_max: u64,
+    len: u64,
+}
+
 impl ReplyBody {
+    /// A body that must end by `deadline`, `limit` after it was asked for, unless it is longer than
+    /// `held_max` bytes.
+    pub(crate) fn timed(body: Incoming, deadline: Instant, limit: Duration, held_max: u64) -> Self {
+        if body.size_hint().lower() > held_max {
+            return Self::Streamed(body);
+        }
+        let deadline = Box::pin(tokio::time::sleep_until(deadline));
+        Self::Timed(Timed { body, deadline, limit, held_max, len: 0 })
+    }
+
     /// A body made here.
     pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
         Self::Own(Full::new(bytes.into()))
+    }
+}
+
+impl Timed {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx).map_err(ReplyError::Broken);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.len += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        let held = self.len <= self.held_max;
+        if polled.is_pending() && held && self.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(ReplyError::TooSlow(self.limit))));
+        }
+        polled
     }
 }
 
@@ -61,14 +92,7 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         match &mut *self {
             Self::Streamed(body) => Pin::new(body).poll_frame(cx).map_err(ReplyError::Broken),
-            Self::Timed { body, deadline, limit } => {
-                match Pin::new(body).poll_frame(cx).map_err(ReplyError::Broken) {
-                    Poll::Pending if deadline.as_mut().poll(cx).is_ready() => {
-                        Poll::Ready(Some(Err(ReplyError::TooSlow(*limit))))
-                    }
-                    polled => polled,
-                }
-            }
+            Self::Timed(timed) => timed.poll_frame(cx),
             Self::Own(body) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
                 Poll::Ready(Some(Err(never))) => match never {},
@@ -80,14 +104,14 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Streamed(body) | Self::Timed { body, .. } => body.is_end_stream(),
+            Self::Streamed(body) | Self::Timed(Timed { body, .. }) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Streamed(body) | Self::Timed { body, .. } => body.size_hint(),
+            Self::Streamed(body) | Self::Timed(Timed { body, .. }) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use semel::engine::Attempt;
 use tokio::time::Instant;
@@ -26,14 +26,22 @@ use super::{keyed, tunnel};
 pub(crate) struct Gateway<U> {
     upstream: U,
     rules: Arc<Rules>,
-    reply_time: Duration,
+    hold: Hold,
+}
+
+/// How the reply to a keyed request is held back until it is whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    /// It must be whole so long after its request was sent.
+    pub time: Duration,
+    /// Longer ones are passed on as they come, and may take their time.
+    pub bytes_max: u64,
 }
 
 impl<U> Gateway<U> {
-    /// Before `upstream`, by these rules. The reply to a keyed request must be whole within
-    /// `reply_time` of its sending.
-    pub(crate) fn new(upstream: U, rules: Rules, reply_time: Duration) -> Self {
-        Self { upstream, rules: Arc::new(rules), reply_time }
+    /// Before `upstream`, by these rules.
+    pub(crate) fn new(upstream: U, rules: Rules, hold: Hold) -> Self {
+        Self { upstream, rules: Arc::new(rules), hold }
     }
 }
 
@@ -71,15 +79,12 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let Ok(Prepared { mut request, upgrade }) = gateway.rules.prepare(request) else {
+    let Ok(mut request) = gateway.rules.prepare_whole(request) else {
         return keyed::unsent("the target of the request is no path", &attempt);
     };
-    if upgrade.is_some() {
-        return keyed::no_tunnel(&attempt);
-    }
     keyed::introduce(request.headers_mut(), &attempt, gateway.rules.forward);
     // The caller's own connection is long gone from here on: nothing but this clock ends it.
-    let deadline = Instant::now() + gateway.reply_time;
+    let deadline = Instant::now() + gateway.hold.time;
     if !attempt.may_begin() {
         return keyed::unsent("the lease had ended before the request could be sent", &attempt);
     }
@@ -93,11 +98,18 @@ where
     };
     super::hops::strip(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
-    response.map(|body| ReplyBody::Timed {
-        body,
-        deadline: Box::pin(tokio::time::sleep_until(deadline)),
-        limit: gateway.reply_time,
-    })
+    if is_stream(response.headers()) {
+        return response.map(ReplyBody::Streamed);
+    }
+    let Hold { time, bytes_max } = gateway.hold;
+    response.map(|body| ReplyBody::timed(body, deadline, time, bytes_max))
+}
+
+/// Server-sent events come as they come, and end when they end.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let media = media.split(|byte| *byte == b';').next().unwrap_or_default();
+    media.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// An unkeyed request: streamed through both ways.

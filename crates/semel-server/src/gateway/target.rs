@@ -91,6 +91,11 @@ impl Target {
             .build()
     }
 
+    /// Whether it is spoken to under TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
     /// What `Host` says where the upstream wants its own name.
     pub(crate) fn host(&self) -> Result<HeaderValue, http::Error> {
         Ok(HeaderValue::from_str(self.authority.as_str())?)

@@ -21,6 +21,8 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
 
+use super::target::Target;
+
 /// An error of any kind, as the client library and bodies bring them.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,6 +49,13 @@ pub(crate) enum Unanswered {
         after: Duration,
     },
 }
+
+/// The system names nobody to trust.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no root certificates could be read ({0}), so no https upstream could be trusted: install the system's (ca-certificates), or name a file by SSL_CERT_FILE"
+)]
+pub(crate) struct NoRoots(#[source] std::io::Error);
 
 /// Something that answers requests, once each.
 pub(crate) trait Upstream<B>: Clone + Send + Sync + 'static {
@@ -91,19 +100,23 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// A pool for `http` and `https` with the system's roots.
+    /// A pool for `target`. The system's root certificates are read only where it is `https`.
     ///
     /// # Errors
-    /// When the system has no certificate store to read.
-    pub(crate) fn new(patience: Patience) -> std::io::Result<Self> {
+    /// When they are needed and there are none.
+    pub(crate) fn new(patience: Patience, target: &Target) -> Result<Self, NoRoots> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let builder = HttpsConnectorBuilder::new();
+        let builder = if target.is_secure() {
+            builder.with_native_roots().map_err(NoRoots)?
+        } else {
+            let trust_nobody = rustls::RootCertStore::empty();
+            let config = rustls::ClientConfig::builder().with_root_certificates(trust_nobody);
+            builder.with_tls_config(config.with_no_client_auth())
+        };
+        let https = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(patience.idle)

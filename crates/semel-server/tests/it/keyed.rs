@@ -149,21 +149,27 @@ async fn the_first_caller_leaves_and_its_retry_gets_the_reply() {
 }
 
 #[tokio::test]
-async fn a_keyed_request_gets_no_tunnel() {
+async fn a_keyed_request_that_would_change_the_protocol_runs_as_it_is() {
     let upstream = Upstream::start().await;
     let semel = serve(upstream.addr).start().await;
+    // As the client of the Java library does at its first request.
     let request = Request::charge("key-4000-abcdefgh", BODY)
-        .header("Connection", "upgrade")
-        .header("Upgrade", "websocket");
-    let reply = ask(semel.addr, &request).await;
-    assert_eq!((reply.status, reply.verdict()), (501, Some("released")));
-    assert_eq!(upstream.effects(), 0);
+        .header("Connection", "Upgrade, HTTP2-Settings")
+        .header("Upgrade", "h2c")
+        .header("HTTP2-Settings", "AAEAAEAAAAIAAAAA");
+    assert_eq!(ask(semel.addr, &request).await.verdict(), Some("executed"));
+    let seen = upstream.seen().remove(0);
+    assert_eq!((seen.header("upgrade"), seen.header("http2-settings")), (None, None));
 }
 
 #[tokio::test]
 async fn a_large_or_streamed_reply_reaches_the_first_caller_unharmed() {
     let upstream = Upstream::start().await;
-    let semel = serve(upstream.addr).arg("--reply-max", "1KiB").start().await;
+    let semel = serve(upstream.addr)
+        .arg("--reply-max", "1KiB")
+        .arg("--reply-timeout", "300ms")
+        .start()
+        .await;
     upstream.next(reply(200, &[], "x".repeat(100_000)));
     let request = Request::charge("key-5000-abcdefgh", BODY);
     assert_eq!(ask(semel.addr, &request).await.body.len(), 100_000);
@@ -182,6 +188,10 @@ async fn a_large_or_streamed_reply_reaches_the_first_caller_unharmed() {
     assert_eq!(client.head().await.unwrap().verdict(), Some("executed"));
     assert_eq!(client.bytes(8).await, b"3\r\none\r\n");
     assert_eq!(ask(semel.addr, &request).await.status, 410, "durable before the first byte left");
+    // Beyond the time that a whole reply may take: the rest still comes.
+    let silent = Request::charge("key-5002-abcdefgh", BODY);
+    upstream.next(vec![Act::Wait(Gate::closed())]);
+    assert_eq!(ask(semel.addr, &silent).await.verdict(), Some("in-doubt"));
     gate.open();
     assert_eq!(client.bytes(13).await, b"3\r\ntwo\r\n0\r\n\r\n");
 }

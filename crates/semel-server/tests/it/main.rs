@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod admin;
+mod cli;
+mod demo;
 mod flags_page;
 mod harness;
 mod keyed;
 mod proxy;
+mod start;
+mod stop;

@@ -45,6 +45,12 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// Presses ctrl-C for the process.
+pub(crate) fn interrupt(process: u32) {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a child has a process id"), Signal::INT).unwrap();
+}
+
 /// How to start a server.
 #[derive(Debug)]
 pub(crate) struct Serve(Command);
@@ -55,8 +61,9 @@ pub(crate) fn serve(upstream: SocketAddr) -> Serve {
     let mut command = command();
     command.args(["serve", "--upstream", &format!("http://{upstream}")]);
     command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    command.args(["--store", "memory:", "--lease", "200ms", "--store-deadline", "100ms"]);
-    command.args(["--max-upstream", "100ms", "--pause", "50ms", "--drain", "2s"]);
+    command.args(["--store", "memory:", "--lease", "200ms", "--store-deadline", "150ms"]);
+    command.args(["--max-upstream", "100ms", "--pause", "50ms", "--connect-timeout", "500ms"]);
+    command.args(["--drain", "2s"]);
     Serve(command)
 }
 
