@@ -18,7 +18,7 @@ use super::shared::{Shared, held};
 
 /// What the committer is asked to do.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(super) enum Ask {
     Swap(Swap, Reply<Swapped>),
     Bind([u8; 16], Reply<Bound>),
     Carry(Vec<(RecordId, Place)>, Reply<()>),
@@ -28,7 +28,7 @@ pub(super) enum Job {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    jobs: Vec<Job>,
+    asks: Vec<Ask>,
     closed: bool,
 }
 
@@ -42,13 +42,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// False when the committer is gone.
-    pub(super) fn push(&self, job: Job) -> bool {
+    pub(super) fn push(&self, ask: Ask) -> bool {
         let mut waiting = held(&self.waiting);
         if waiting.closed {
             return false;
         }
-        let first = waiting.jobs.is_empty();
-        waiting.jobs.push(job);
+        let first = waiting.asks.is_empty();
+        waiting.asks.push(ask);
         drop(waiting);
         // The committer sleeps only on an empty queue.
         if first {
@@ -68,39 +68,39 @@ impl Queue {
         held(&self.waiting).closed
     }
 
-    fn take(&self) -> Vec<Job> {
-        mem::take(&mut held(&self.waiting).jobs)
+    fn take(&self) -> Vec<Ask> {
+        mem::take(&mut held(&self.waiting).asks)
     }
 
-    /// Waits for jobs; none only once the queue is closed and empty.
-    fn wait(&self) -> Vec<Job> {
+    /// Waits for what is asked; none only once the queue is closed and empty.
+    fn wait(&self) -> Vec<Ask> {
         let waiting = held(&self.waiting);
-        let empty = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.closed;
+        let empty = |waiting: &mut Waiting| waiting.asks.is_empty() && !waiting.closed;
         let waited = self.filled.wait_while(waiting, empty);
-        mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).jobs)
+        mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).asks)
     }
 }
 
 impl Log {
-    /// Does `jobs` in order, the swaps between two others as one batch.
-    pub(super) fn work(&mut self, jobs: Vec<Job>) {
-        let mut swaps = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            if let Job::Swap(swap, reply) = job {
+    /// Does `asks` in order, the swaps between two others as one batch.
+    pub(super) fn work(&mut self, asks: Vec<Ask>) {
+        let mut swaps = Vec::with_capacity(asks.len());
+        for ask in asks {
+            if let Ask::Swap(swap, reply) = ask {
                 swaps.push((swap, reply));
                 continue;
             }
             self.commit(swaps.drain(..));
             // Whoever asked may be gone; what was asked is done all the same.
-            match job {
-                Job::Swap(..) => {}
-                Job::Bind(check, reply) => drop(reply.send(self.bind(check))),
-                Job::Carry(frames, reply) => drop(reply.send(self.carry(&frames))),
-                Job::Forget(gone, reply) => {
+            match ask {
+                Ask::Swap(..) => {}
+                Ask::Bind(check, reply) => drop(reply.send(self.bind(check))),
+                Ask::Carry(frames, reply) => drop(reply.send(self.carry(&frames))),
+                Ask::Forget(gone, reply) => {
                     Self::forget(self, &gone);
                     drop(reply.send(Ok(())));
                 }
-                Job::Rotate(reply) => drop(reply.send(self.rotate_if_used())),
+                Ask::Rotate(reply) => drop(reply.send(self.rotate_if_used())),
             }
         }
         self.commit(swaps);
@@ -155,24 +155,24 @@ impl Hand for Log {
 pub(super) struct Remote(pub(super) Arc<Queue>);
 
 impl Remote {
-    fn ask(&self, job: impl FnOnce(Reply<()>) -> Job) -> Result<(), StoreError> {
+    fn ask(&self, ask: impl FnOnce(Reply<()>) -> Ask) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.0.push(job(reply));
+        self.0.push(ask(reply));
         answer.blocking_recv().unwrap_or_else(|_| Err(closing()))
     }
 }
 
 impl Hand for Remote {
     fn carry(&mut self, frames: Vec<(RecordId, Place)>) -> Result<(), StoreError> {
-        self.ask(|reply| Job::Carry(frames, reply))
+        self.ask(|reply| Ask::Carry(frames, reply))
     }
 
     fn forget(&mut self, gone: Vec<(u64, Place)>) -> Result<(), StoreError> {
-        self.ask(|reply| Job::Forget(gone, reply))
+        self.ask(|reply| Ask::Forget(gone, reply))
     }
 
     fn rotate(&mut self) -> Result<(), StoreError> {
-        self.ask(Job::Rotate)
+        self.ask(Ask::Rotate)
     }
 }
 
@@ -195,11 +195,11 @@ impl Driver {
         Self { log, queue, maintenance }
     }
 
-    /// Commits all that waits, as one batch where it fits; returns how many jobs that were.
+    /// Commits all that waits, as one batch where it fits; returns how many asked.
     pub fn step(&mut self) -> usize {
-        let jobs = self.queue.take();
-        let count = jobs.len();
-        self.log.work(jobs);
+        let asks = self.queue.take();
+        let count = asks.len();
+        self.log.work(asks);
         count
     }
 
@@ -256,11 +256,11 @@ impl Drop for Closing {
 pub(super) fn commit_until_closed(mut log: Log, queue: Arc<Queue>) {
     let closing = Closing(queue);
     loop {
-        let jobs = closing.0.wait();
-        if jobs.is_empty() {
+        let asks = closing.0.wait();
+        if asks.is_empty() {
             break;
         }
-        log.work(jobs);
+        log.work(asks);
     }
     log.close();
 }

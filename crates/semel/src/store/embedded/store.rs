@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::commit::Log;
 use super::disk::FsDisk;
 use super::driver::{
-    Driver, Job, Queue, Remote, closing, commit_until_closed, maintain_until_closed,
+    Ask, Driver, Queue, Remote, closing, commit_until_closed, maintain_until_closed,
 };
 use super::error::OpenError;
 use super::maintain::{Maintained, Maintenance};
@@ -206,10 +206,10 @@ impl EmbeddedStore {
 
     async fn ask<T>(
         &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+        ask: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Ask,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.push(job(reply));
+        self.queue.push(ask(reply));
         answer.await.unwrap_or_else(|_| Err(closing()))
     }
 }
@@ -227,7 +227,7 @@ impl Drop for EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, StoreError>> {
-        Box::pin(self.ask(|reply| Job::Swap(swap, reply)))
+        Box::pin(self.ask(|reply| Ask::Swap(swap, reply)))
     }
 
     fn load(&self, id: RecordId) -> BoxFuture<'_, Result<Loaded, StoreError>> {
@@ -273,7 +273,7 @@ impl Store for EmbeddedStore {
     }
 
     fn bind(&self, check: [u8; 16]) -> BoxFuture<'_, Result<Bound, StoreError>> {
-        Box::pin(self.ask(move |reply| Job::Bind(check, reply)))
+        Box::pin(self.ask(move |reply| Ask::Bind(check, reply)))
     }
 
     fn capabilities(&self) -> Capabilities {

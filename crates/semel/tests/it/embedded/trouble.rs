@@ -108,7 +108,7 @@ fn a_failed_sync_poisons_the_log_though_the_next_would_succeed() {
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_page_cache_is_synced_before_it_is_believed() {
+fn what_a_failed_sync_left_unwritten_is_synced_before_it_is_believed() {
     let mut rig = Rig::new();
     rig.disk.fail_sync(0);
     assert!(rig.act(id(2), &claim(1)).is_err());
