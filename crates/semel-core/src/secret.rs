@@ -131,6 +131,7 @@ pub(crate) fn truncate16(whole: [u8; 32]) -> [u8; 16] {
 }
 
 /// A keyed hash over parts that cannot run into each other: each is preceded by its length.
+#[derive(Clone)]
 pub(crate) struct Framed(blake3::Hasher);
 
 impl Framed {
@@ -140,6 +141,11 @@ impl Framed {
 
     pub(crate) fn part(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// A piece of the last part, whose length is not known beforehand. No part may follow.
+    pub(crate) fn rest(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 

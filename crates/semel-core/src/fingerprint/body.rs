@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::digest::BodyDigest;
 use super::json::{self, Numbers};
 use super::pointer::{Node, View};
 use super::request::{FingerprintRules, FormBodies, JsonBodies, RequestParts};
@@ -16,13 +17,15 @@ enum Way {
     JsonBySpelling = 2,
     Form = 3,
     Multipart = 4,
+    Digest = 5,
 }
 
-/// Adds media type, content coding and body.
+/// Adds media type, content coding and body; of a body that was too large to be held, its digest.
 pub(super) fn add(
     hasher: &mut Framed,
     rules: &FingerprintRules,
     request: &RequestParts<'_>,
+    spooled: Option<&BodyDigest>,
     key: &[u8; 32],
 ) {
     let media_type = request.content_type.map(media_type);
@@ -30,6 +33,11 @@ pub(super) fn add(
     for optional in [&media_type, &coding] {
         hasher.part(&[u8::from(optional.is_some())]);
         hasher.part(optional.as_deref().unwrap_or_default());
+    }
+    if let Some(digest) = spooled {
+        hasher.part(&[Way::Digest as u8]);
+        hasher.part(&digest.0);
+        return;
     }
     let (way, form) = match media_type {
         // What an encoded body holds is not known before it is decoded.

@@ -9,6 +9,8 @@
 //! request costs a refusal, the reverse costs somebody's money. So wherever a body cannot be read
 //! beyond doubt (doubled member names, invalid UTF-8, a broken multipart) its bytes are compared.
 //!
+//! A body that is too large to be held is hashed as it passes ([`BodyHasher`]) and compares by its bytes.
+//!
 //! The rules have a version ([`RULES_VERSION`]), which is kept with each fingerprint. Any change to
 //! what is hashed needs a new one.
 //!
@@ -37,6 +39,7 @@
 
 mod body;
 mod difference;
+mod digest;
 mod form;
 mod json;
 mod multipart;
@@ -49,8 +52,11 @@ mod target;
 mod tests;
 
 pub use difference::{Difference, Part, PartSet};
+pub use digest::{BodyDigest, BodyHasher};
 pub use pointer::{Pointer, PointerError};
-pub use request::{FingerprintRules, FormBodies, JsonBodies, RequestParts, fingerprint};
+pub use request::{
+    FingerprintRules, FormBodies, JsonBodies, RequestParts, fingerprint, fingerprint_of_digest,
+};
 
 /// How many parts of a request are told apart in a mismatch.
 pub const PARTS: usize = 6;

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::difference::Part;
+use super::digest::BodyDigest;
 use super::pointer::Pointer;
 use super::{Fingerprint, PARTS, RULES_VERSION, body, target};
 use crate::secret::{Framed, Secret, truncate16};
@@ -73,6 +74,29 @@ pub fn fingerprint(
     rules: &FingerprintRules,
     request: &RequestParts<'_>,
 ) -> Fingerprint {
+    whole(secret, rules, request, None)
+}
+
+/// The fingerprint of a request whose body was too large to be held: `digest` stands for it, and
+/// `request.body` is not looked at. Such a body compares by its bytes, whatever its media type, so
+/// the same request held in memory has another fingerprint: on one route, which body is held must
+/// depend on its length alone.
+#[must_use]
+pub fn fingerprint_of_digest(
+    secret: &Secret,
+    rules: &FingerprintRules,
+    request: &RequestParts<'_>,
+    digest: &BodyDigest,
+) -> Fingerprint {
+    whole(secret, rules, request, Some(digest))
+}
+
+fn whole(
+    secret: &Secret,
+    rules: &FingerprintRules,
+    request: &RequestParts<'_>,
+    spooled: Option<&BodyDigest>,
+) -> Fingerprint {
     let key = secret.fingerprints();
     let mut digest = Framed::new(key);
     digest.part(b"request");
@@ -81,7 +105,7 @@ pub fn fingerprint(
     for (short, part) in parts.iter_mut().zip(Part::ALL) {
         let mut hasher = Framed::new(key);
         hasher.part(part.name().as_bytes());
-        add(&mut hasher, part, rules, request, key);
+        add(&mut hasher, part, rules, request, (spooled, key));
         let hash = hasher.finish();
         digest.part(&hash);
         let [a, b, c, d, ..] = hash;
@@ -95,7 +119,7 @@ fn add(
     part: Part,
     rules: &FingerprintRules,
     request: &RequestParts<'_>,
-    key: &[u8; 32],
+    (spooled, key): (Option<&BodyDigest>, &[u8; 32]),
 ) {
     match part {
         Part::Method => hasher.part(request.method.as_bytes()),
@@ -106,7 +130,7 @@ fn add(
             hasher.part(&[u8::from(request.query.is_some())]);
             hasher.part(target::query(request.query.unwrap_or_default()).as_bytes());
         }
-        Part::Body => body::add(hasher, rules, request, key),
+        Part::Body => body::add(hasher, rules, request, spooled, key),
         Part::Headers => add_headers(hasher, &rules.headers, request.headers),
     }
 }

@@ -65,6 +65,8 @@ pub enum Code {
     Overloaded,
     /// `SEM-0503`, 503: `draining`.
     Draining,
+    /// `SEM-0504`, 503: `body-not-spooled`.
+    BodyNotSpooled,
 }
 
 /// What is fixed about an error.
@@ -133,7 +135,7 @@ const fn entry(
 }
 
 /// Every error, by number.
-pub const ENTRIES: [Entry; 27] = [
+pub const ENTRIES: [Entry; 28] = [
     Entry {
         cause: "This operation needs an idempotency key, and the request carries none.",
         advice: "Make a random key (a UUID) for the operation, keep it, and send it with this request and with every retry of it.",
@@ -300,6 +302,11 @@ pub const ENTRIES: [Entry; 27] = [
         advice: "Send the same request with the same key again, after the time in Retry-After.",
         ..entry(Code::Draining, 503, "draining", 503, "Server is draining")
     },
+    Entry {
+        cause: "The body is too large to be held in memory, and there is no room on disk to put it aside, so nothing was started.",
+        advice: "Send the same request with the same key again, after the time in Retry-After.",
+        ..entry(Code::BodyNotSpooled, 504, "body-not-spooled", 503, "No room for the request body")
+    },
 ];
 
 #[cfg(test)]
@@ -315,7 +322,7 @@ mod tests {
         }
         assert_eq!(Code::by_slug("nothing"), None);
         // The last code by order of declaration: a code without an entry would be counted here.
-        assert_eq!(Code::Draining as usize + 1, ENTRIES.len());
+        assert_eq!(Code::BodyNotSpooled as usize + 1, ENTRIES.len());
     }
 
     #[test]

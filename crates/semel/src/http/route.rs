@@ -103,7 +103,9 @@ pub struct Route {
     pub principal: PrincipalSource,
     /// How long a duplicate may wait for its original. Default 5 s.
     pub wait_max: Span,
-    /// Bytes of a request's body that are kept in memory; beyond, it is spooled. Default 1 MiB.
+    /// Bytes of a request's body that are kept in memory; beyond, it is spooled to a file without a
+    /// name and compared by its bytes. Default 1 MiB. Where the key lies in the body, all of it is
+    /// kept in memory: it has to be read there.
     pub body_memory_max: u64,
     /// Bytes of a request's body that are read at all. Default 64 MiB.
     pub body_max: u64,

@@ -5,15 +5,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 use semel_core::{Fingerprint, Record, Span, Timestamp};
 
+use super::SOON;
 use super::body::Body;
 use super::capture::Live;
 use crate::engine::{Answered, Refusal};
 use crate::http::reply::{Reply, Trailers};
 use crate::http::status::IDEMPOTENCY_STATUS;
 use crate::http::{Problem, Route, Status, Word};
-
-/// What a caller is told to wait where nothing better is known.
-const SOON: Span = Span::from_secs(1);
 
 /// What the caller's own request says, to judge the answer by.
 pub(super) struct Asked<'a> {

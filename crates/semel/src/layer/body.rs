@@ -4,13 +4,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-
-use crate::http::Problem;
 
 /// Whatever a body fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -64,42 +62,4 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
     }
-}
-
-/// Reads a request's body whole, before anything is claimed.
-///
-/// # Errors
-/// `body-too-large` beyond `max` bytes (told before reading when the length was announced), and
-/// `body-incomplete` when the client's stream breaks off.
-pub(super) async fn gather<B>(body: B, max: u64) -> Result<Bytes, Box<Problem>>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    if body.size_hint().lower() > max {
-        return Err(Box::new(Problem::body_too_large(max)));
-    }
-    let mut body = std::pin::pin!(body);
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Box::new(Problem::body_incomplete()))?;
-        // Request trailers say nothing of what is asked for, and no upstream of ours needs them.
-        let Ok(data) = frame.into_data() else { continue };
-        len += data.len() as u64;
-        if len > max {
-            return Err(Box::new(Problem::body_too_large(max)));
-        }
-        match first.take() {
-            None if whole.is_empty() => first = Some(data),
-            None => whole.extend_from_slice(&data),
-            Some(head) => {
-                whole.extend_from_slice(&head);
-                whole.extend_from_slice(&data);
-            }
-        }
-    }
-    // One frame, the usual case, is never copied.
-    Ok(first.unwrap_or_else(|| whole.freeze()))
 }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, header};
 use semel_core::Fingerprint;
-use semel_core::fingerprint::{RequestParts, fingerprint};
+use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
 use tower::{Service, ServiceExt};
 
 use super::answer::{Asked, respond};
 use super::body::{Body, BoxError};
 use super::capture::{capture, in_doubt};
 use super::service::Shared;
+use super::spool::Payload;
 use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal};
 use crate::http::Route;
 use crate::http::extract::Keyed;
@@ -21,13 +22,19 @@ use crate::http::route::StoreDown;
 use crate::http::status::weak_key_warning;
 use crate::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_WARNING};
 
-/// Answers a keyed request whose body is here whole.
+/// A keyed request whose body is here whole.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) route: Arc<Route>,
+    pub(super) keyed: Keyed,
+    pub(super) parts: Parts,
+    pub(super) body: Payload,
+}
+
+/// Answers a keyed request.
 pub(super) async fn answer<S, RB>(
     shared: Arc<Shared>,
-    route: Arc<Route>,
-    keyed: Keyed,
-    mut parts: Parts,
-    body: Bytes,
+    call: Call,
     mut inner: S,
 ) -> Result<Response<Body>, S::Error>
 where
@@ -37,6 +44,7 @@ where
     RB: http_body::Body<Data = Bytes> + Send + 'static,
     RB::Error: Into<BoxError>,
 {
+    let Call { route, keyed, mut parts, body } = call;
     let engine = &shared.engine;
     let fingerprint = request_fingerprint(&shared, &route, &parts, &body);
     let wait = wait(&parts.headers, route.wait_max);
@@ -55,7 +63,7 @@ where
         .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
             let mut request = request;
             request.extensions_mut().insert(attempt);
-            let call = inner.call(request.map(Body::full));
+            let call = inner.call(request.map(Payload::into_body));
             async move {
                 match call.await {
                     Ok(response) => capture(response, &running).await,
@@ -69,7 +77,7 @@ where
     if let Some((inner, request)) = spare.filter(|_| store_failed) {
         // The route says so by name, and publishes that its promise is best effort.
         metrics::counter!("semel_unprotected_total").increment(1);
-        return Ok(inner.oneshot(request.map(Body::full)).await?.map(Body::boxed));
+        return Ok(inner.oneshot(request.map(Payload::into_body)).await?.map(Body::boxed));
     }
     let asked =
         Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
@@ -90,7 +98,12 @@ fn coding_wanted(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Method, host, path, query, media type and body: whatever the caller asks for.
-fn request_fingerprint(shared: &Shared, route: &Route, parts: &Parts, body: &Bytes) -> Fingerprint {
+fn request_fingerprint(
+    shared: &Shared,
+    route: &Route,
+    parts: &Parts,
+    body: &Payload,
+) -> Fingerprint {
     // HTTP/1.1 names the host in its header, HTTP/2 in the target (RFC 9110 §7.2).
     let in_header = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(in_header);
@@ -109,7 +122,11 @@ fn request_fingerprint(shared: &Shared, route: &Route, parts: &Parts, body: &Byt
         content_type: parts.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes),
         content_encoding: (!coding.is_empty()).then_some(&coding[..]),
         headers: &parts.headers,
-        body,
+        body: &[],
     };
-    fingerprint(shared.engine.secret(), &route.fingerprint, &request)
+    let (secret, rules) = (shared.engine.secret(), &route.fingerprint);
+    match body {
+        Payload::Held(body) => fingerprint(secret, rules, &RequestParts { body, ..request }),
+        Payload::Spooled(body) => fingerprint_of_digest(secret, rules, &request, &body.digest),
+    }
 }

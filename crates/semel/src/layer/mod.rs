@@ -3,7 +3,7 @@
 //! For each request
 //! 1. the path and method pick a [`Route`](crate::http::Route);
 //! 2. without a key the request passes through, streamed and untouched;
-//! 3. with one, the body is read whole, the key is claimed, and the inner service runs in a task that
+//! 3. with one, the body is read whole (into a file beyond the route's `body_memory_max`), the key is claimed, and the inner service runs in a task that
 //!    does not die with its client;
 //! 4. its reply is settled, durably, before the first byte leaves; a retry gets the same reply.
 //!
@@ -54,15 +54,22 @@ mod answer;
 mod body;
 mod capture;
 mod keyed;
+mod path;
 mod promise;
 mod reserved;
 mod service;
+mod spool;
 
 pub use body::{Body, BoxError};
 pub use promise::Protection;
 pub use service::{Semel, SemelLayer};
 
+use semel_core::Span;
+
 use crate::http::Problem;
+
+/// What a caller is told to wait where nothing better is known.
+const SOON: Span = Span::from_secs(1);
 
 /// What an inner service says of its own execution, among the extensions of its response.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use semel_core::machine::Answer;
-use semel_core::{Key, RecordId, Span, State};
+use semel_core::{Key, RecordId, State};
 use serde_json::json;
 
+use super::SOON;
 use super::answer::problem_response;
 use super::body::Body;
 use super::service::Shared;
@@ -18,8 +19,6 @@ use crate::engine::{Applied, Known};
 use crate::http::extract::{Keyed, Keying};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
 use crate::http::{Problem, rfc3339};
-
-const SOON: Span = Span::from_secs(1);
 
 /// Answers a request below [`RESERVED`].
 pub(super) async fn answer(shared: &Shared, request: &Parts) -> Response<Body> {

@@ -1,4 +1,4 @@
-//! The layer and its service: which path a request takes.
+//! The layer and its service. Goes on in `path.rs`.
 
 use std::fmt;
 use std::mem;
@@ -11,17 +11,15 @@ use http::{Method, Request, Response};
 use semel_core::store::BoxFuture;
 use tower::{Layer, Service};
 
-use super::answer::problem_response;
-use super::body::{Body, BoxError, gather};
+use super::body::{Body, BoxError};
+use super::path;
 use super::promise::Protection;
-use super::{Verdict, keyed, reserved};
 use crate::engine::Engine;
-use crate::http::extract::{Keying, NotKeyed, Within, key_in_body, keying};
-use crate::http::problem::RESERVED;
+use crate::http::extract::{Keying, Within, keying};
 use crate::http::route::{Demand, KeySource, OnWeak};
 use crate::http::routes::RoutesError;
-use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENCY_KEY, IDEMPOTENCY_STATUS};
-use crate::http::{Problem, Route, Status, Word};
+use crate::http::status::IDEMPOTENCY_KEY;
+use crate::http::{Problem, Route};
 
 /// Makes a service safe to retry. See the [module](super).
 #[derive(Clone, Debug)]
@@ -124,64 +122,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The clone was never polled ready: the one that was does the work, the clone stays.
         let fresh = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, fresh);
+        let inner = mem::replace(&mut self.inner, fresh);
         let shared = Arc::clone(&self.shared);
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path();
-        if path.strip_prefix(RESERVED).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        {
-            return Box::pin(async move { Ok(reserved::answer(&shared, &parts).await) });
-        }
-        let route = Arc::clone(shared.protection.routes.find(&parts.method, path));
-        if key_in_body(&parts, &route) {
-            return Box::pin(async move {
-                let body = match gather(body, route.body_max).await {
-                    Ok(body) => body,
-                    Err(problem) => return Ok(problem_response(*problem)),
-                };
-                match shared.keying(&parts, &body, &route) {
-                    Ok(Keying::Keyed(keyed)) => {
-                        keyed::answer(shared, route, keyed, parts, body, inner).await
-                    }
-                    Ok(Keying::NotKeyed(not)) => {
-                        let call = inner.call(Request::from_parts(parts, Body::full(body)));
-                        Ok(unkeyed(call.await?, not))
-                    }
-                    Err(problem) => Ok(problem_response(*problem)),
-                }
-            });
-        }
-        match shared.keying(&parts, &[], &route) {
-            Ok(Keying::Keyed(keyed)) => Box::pin(async move {
-                match gather(body, route.body_max).await {
-                    Ok(body) => keyed::answer(shared, route, keyed, parts, body, inner).await,
-                    Err(problem) => Ok(problem_response(*problem)),
-                }
-            }),
-            Ok(Keying::NotKeyed(not)) => {
-                let call = inner.call(Request::from_parts(parts, Body::boxed(body)));
-                Box::pin(async move { Ok(unkeyed(call.await?, not)) })
-            }
-            Err(problem) => Box::pin(std::future::ready(Ok(problem_response(*problem)))),
-        }
+        Box::pin(path::answer(shared, request, inner))
     }
-}
-
-/// Passes a response through; one whose request bore a key that does not count says so.
-fn unkeyed<RB>(response: Response<RB>, not: NotKeyed) -> Response<Body>
-where
-    RB: http_body::Body<Data = Bytes> + Send + 'static,
-    RB::Error: Into<BoxError>,
-{
-    let mut response = match response.extensions().get::<Verdict>() {
-        Some(Verdict::Released(Some(problem))) => problem_response(problem.clone()),
-        _ => response.map(Body::boxed),
-    };
-    response.headers_mut().remove(IDEMPOTENCY_EFFECT);
-    response.headers_mut().remove(IDEMPOTENCY_STATUS);
-    if not.ignored {
-        let ignored = Status::new(Word::Ignored).to_value();
-        response.headers_mut().insert(IDEMPOTENCY_STATUS, ignored);
-    }
-    response
 }

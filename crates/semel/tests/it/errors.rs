@@ -71,6 +71,7 @@ fn sample(code: Code) -> Problem {
         Code::Quota => Problem::quota(soon),
         Code::Overloaded => Problem::overloaded(soon),
         Code::Draining => Problem::draining(soon),
+        Code::BodyNotSpooled => Problem::body_not_spooled(soon),
         other => panic!("{other:?} is new: give its page a sample"),
     }
 }

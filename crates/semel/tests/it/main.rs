@@ -1,11 +1,13 @@
 //! The integration tests of the library, in one binary.
 #![allow(clippy::unwrap_used, reason = "what a test expects and does not find fails it")]
 
+mod door;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod engine;
 mod errors;
 mod harness;
 mod layer;
+mod spool;
 mod stores;
 mod zoo;

@@ -32,6 +32,12 @@ impl Problem {
         Self::request(Code::BodyTooLarge, detail).with_extra("limit", max)
     }
 
+    /// The body is larger than what is held in memory, and no file could take it.
+    #[must_use]
+    pub fn body_not_spooled(after: Span) -> Self {
+        Self::new(Code::BodyNotSpooled, Effect::Unknown, false, Retry::SameKey).after(after)
+    }
+
     /// A reserved path that answers to nothing.
     #[must_use]
     pub fn path_unknown() -> Self {
@@ -241,6 +247,7 @@ mod tests {
             (Problem::draining(s), "draining 503 unknown false same-key refused"),
             (Problem::body_too_large(9), "body-too-large 413 unknown false never refused"),
             (Problem::body_incomplete(), "body-incomplete 400 unknown false same-key refused"),
+            (Problem::body_not_spooled(s), "body-not-spooled 503 unknown false same-key refused"),
             (Problem::record_unreadable(), "record-unreadable 500 unknown false same-key refused"),
             (Problem::key_used(done, None, None), "key-used 409 done false same-key refused"),
             (Problem::key_unknown(), "key-unknown 404 unknown false never refused"),
