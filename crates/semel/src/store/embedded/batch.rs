@@ -144,9 +144,19 @@ impl BatchWriter {
         self.count == 0
     }
 
+    /// Bytes so far, without padding.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes on disk if it were sealed now.
     pub(super) fn span(&self) -> usize {
         self.bytes.len().next_multiple_of(SECTOR)
+    }
+
+    /// Bytes on disk if it were sealed with one more frame of `len` bytes.
+    pub(super) fn span_with(&self, len: usize) -> usize {
+        (self.bytes.len() + len).next_multiple_of(SECTOR)
     }
 
     /// Adds a frame; returns where it begins, from the start of the batch, and its length.

@@ -11,7 +11,7 @@
 //! 3. A claim sets aside the bytes that its settle may need. A full disk refuses claims; it never
 //!    strands a settle.
 //! 4. At opening, an unfinished write behind the last batch is cut. Anything else that does not read
-//!    is damage: the store does not open, says where, and `semel store check` and `repair` help.
+//!    is damage: the store does not open and says where; [`check()`] and [`repair()`] help.
 //!
 //! It must never drop an acknowledged write in silence, believe a sync after a failed one, or delete
 //! by a clock that jumped.
@@ -21,6 +21,7 @@
 //! same code over [`faults::FaultDisk`] with [`EmbeddedStore::open_driven`].
 
 mod batch;
+mod check;
 mod clock;
 mod commit;
 mod disk;
@@ -36,6 +37,7 @@ mod manifest;
 mod options;
 mod read;
 mod recover;
+mod repair;
 mod segment;
 mod shared;
 mod spent;
@@ -45,10 +47,12 @@ mod supply;
 mod tables;
 mod walk;
 
+pub use check::{Damage, Report, check, check_on};
 pub use disk::{Disk, DiskCounts, DiskFile, FsDisk};
 pub use driver::Driver;
 pub use error::OpenError;
 pub use maintain::Maintained;
 pub use options::EmbeddedOptions;
 pub use recover::{Ground, Opened};
+pub use repair::{Choice, repair, repair_on};
 pub use store::{EmbeddedStore, Stats};

@@ -68,7 +68,7 @@ pub(super) fn christen(disk: &dyn Disk, spare: &str, id: u32) -> io::Result<Segm
     Ok(Segment { id, capacity, file })
 }
 
-fn header(id: u32) -> [u8; SECTOR] {
+pub(super) fn header(id: u32) -> [u8; SECTOR] {
     let mut out = [0; SECTOR];
     out[..8].copy_from_slice(MAGIC);
     out[8..16].copy_from_slice(&u64::from(id).to_le_bytes());
@@ -112,7 +112,12 @@ pub(super) struct Scan {
 /// A batch is only begun once the one before it is durable. So a whole *header* with a later
 /// sequence than the missing batch's proves damage, even where its own payload was torn.
 pub(super) fn scan(bytes: &[u8], id: u32, expected: u64) -> Scan {
-    let mut scan = Scan { end: FIRST_BATCH, next: expected, ..Scan::default() };
+    scan_from(bytes, id, FIRST_BATCH, expected)
+}
+
+/// The same from the offset `from` on.
+pub(super) fn scan_from(bytes: &[u8], id: u32, from: u32, expected: u64) -> Scan {
+    let mut scan = Scan { end: from, next: expected, ..Scan::default() };
     while let Some(header) = batch_at(bytes, id, scan.end)
         && header.sequence == scan.next
     {

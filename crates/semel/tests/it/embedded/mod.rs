@@ -1,6 +1,8 @@
 //! The record log on a disk that lies.
 
 mod basics;
+mod kill;
+mod repair;
 mod retire;
 mod rig;
 mod torn;
