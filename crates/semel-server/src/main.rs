@@ -8,6 +8,7 @@ mod banner;
 mod cli;
 mod demo;
 mod gateway;
+mod known_store;
 mod listen;
 mod open;
 mod secret_file;

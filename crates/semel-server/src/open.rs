@@ -6,12 +6,13 @@
 //! | there | none | a *lost store*: refused |
 //! | none | with records | a *lost secret*: refused |
 //! | none | empty | the secret is made |
-//! | there | there | opened; the engine compares the secret with the store's check value |
+//! | there | there | opened; the engine compares the secret with the store's check value, and the store's
+//! life with the note beside the secret |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use semel::core::store::{Filter, Page};
+use semel::core::store::{Filter, Page, Status};
 use semel::core::{Secret, Store, StoreError, Timestamp};
 use semel::entropy::{SystemEntropy, random};
 use semel::store::MemoryStore;
@@ -19,6 +20,7 @@ use semel::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use semel::time::SystemClock;
 
 use crate::cli::values::StoreSpec;
+use crate::known_store::{self, Known, NoteError};
 use crate::secret_file::{self, SecretFileError};
 
 /// Why there is no store to serve from.
@@ -53,6 +55,9 @@ and every retry would run again. Bring the file back from a copy, or name it wit
     /// The secret's file.
     #[error(transparent)]
     Secret(#[from] SecretFileError),
+    /// The note beside the secret.
+    #[error(transparent)]
+    Note(#[from] NoteError),
     /// The record log does not open.
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
@@ -68,6 +73,8 @@ pub(crate) struct Opened {
     /// The same store, where it is the record log: it tells its numbers.
     pub log: Option<Arc<EmbeddedStore>>,
     pub secret: Secret,
+    /// Which store the secret is known to belong to, and since when; `None` where nothing is noted.
+    pub known: Option<Known>,
     /// What was made now, for people.
     pub made: Vec<String>,
 }
@@ -141,9 +148,25 @@ async fn open_embedded(
             secret
         }
     };
+    let known = Some(noted(&path, store.status().await?)?);
     let log = Arc::new(store);
     let store: Arc<dyn Store> = log.clone();
-    Ok(Opened { store, log: Some(log), secret: Secret::new(&secret), made })
+    Ok(Opened { store, log: Some(log), secret: Secret::new(&secret), known, made })
+}
+
+/// What the note beside the secret says; at the first start it is written. The engine refuses
+/// another store than the one it names.
+fn noted(secret: &Path, status: Status) -> Result<Known, OpenError> {
+    let note = known_store::beside(secret);
+    if let Some(known) = known_store::read(&note)? {
+        return Ok(known);
+    }
+    let known = Known { incarnation: status.incarnation, birth: status.birth };
+    if let Err(error) = known_store::write(&note, known) {
+        // A secret that is handed in read-only has no place for a note beside it.
+        tracing::warn!(%error, "another store under this secret would not be noticed");
+    }
+    Ok(known)
 }
 
 fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Opened, OpenError> {
@@ -163,5 +186,5 @@ fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Ope
             }
         },
     };
-    Ok(Opened { store, log: None, secret: Secret::new(&secret), made })
+    Ok(Opened { store, log: None, secret: Secret::new(&secret), known: None, made })
 }

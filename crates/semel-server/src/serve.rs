@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use semel::core::{Policy, Span};
+use semel::core::{Policy, Span, Timestamp};
 use semel::engine::{Engine, EngineConfig};
 use semel::http::route::{Forward, PrincipalSource};
 use semel::http::{Route, Routes};
@@ -70,15 +70,17 @@ impl Server {
     ) -> Result<Self, Failure> {
         let metrics = telemetry::record()?;
         let access = Access::new(admin_listener.local_addr()?, args.admin_token_file.as_deref())?;
-        let protection = protection(&args);
         let deadline = Span::from(args.keys.store_deadline);
-        protection.routes.check(deadline)?;
+        protection(&args, Timestamp::ZERO).routes.check(deadline)?;
         let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
         let bounds = StoreBounds { reply_max: args.keys.reply_max };
         let audit = audit(&args)?;
         let opened = open::open(&args.store, args.secret_file.clone(), &bounds).await?;
+        let birth = opened.known.map_or(Timestamp::ZERO, |known| known.birth);
+        let protection = protection(&args, birth);
         let config = EngineConfig {
             deadline,
+            incarnation: opened.known.map(|known| known.incarnation),
             in_flight_max: usize::try_from(args.keys.in_flight_max).unwrap_or(usize::MAX),
             ..EngineConfig::default()
         };
@@ -218,7 +220,8 @@ fn audit(args: &ServeArgs) -> Result<Audit, Failure> {
     })
 }
 
-fn protection(args: &ServeArgs) -> Protection {
+/// `birth`: when the store was accepted in place of another, if it was.
+fn protection(args: &ServeArgs, birth: Timestamp) -> Protection {
     let keys = &args.keys;
     let route = Route {
         principal: match &args.scope {
@@ -238,6 +241,7 @@ fn protection(args: &ServeArgs) -> Protection {
             max_upstream: Span::from(keys.max_upstream),
             // The last look at the lease comes before the connection is made.
             pause: Span::from(keys.pause.saturating_add(args.traffic.connect_timeout)),
+            birth,
             ..Policy::default()
         },
         ..Route::gateway()

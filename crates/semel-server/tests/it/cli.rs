@@ -55,6 +55,8 @@ async fn every_command_has_help_with_an_example() {
         &["store", "init", "--help"],
         &["store", "stats", "--help"],
         &["store", "check", "--help"],
+        &["store", "repair", "--help"],
+        &["store", "accept", "--help"],
     ] {
         let ended = run(args).await;
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");

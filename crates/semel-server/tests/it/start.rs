@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::harness::client::{Request, ask};
-use crate::harness::semel::{Serve, serve};
+use crate::harness::semel::{Serve, run, serve};
 use crate::harness::upstream::Upstream;
 
 const BODY: &str = "{\"amount\":1200}";
@@ -149,4 +149,86 @@ async fn the_start_says_what_is_protected_promised_and_assumed() {
     }
     let secret = fs::read_to_string(home.secret()).unwrap();
     assert!(!said.contains(secret.trim()), "the secret is never told");
+}
+
+#[tokio::test]
+async fn a_lost_store_is_replaced_by_an_operator_alone() {
+    let home = Home::with_a_record().await;
+    fs::remove_dir_all(home.store()).unwrap();
+    let spec = format!("embedded:{}", home.store().display());
+    let unasked = run(&["store", "init", "--store", &spec]).await;
+    assert_eq!(unasked.code, Some(2), "{}", unasked.stderr);
+    assert!(!home.store().exists());
+    let made = run(&["store", "init", "--store", &spec, "--yes"]).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let again = run(&["store", "init", "--store", &spec, "--yes"]).await;
+    assert_eq!(again.code, Some(1), "there is one now: {}", again.stderr);
+    let semel = home.serve().start().await;
+    // A key that carries a time before the new store's birth may have run under the old one.
+    let old = "01890000-0000-7000-8000-000000000001";
+    let told = ask(semel.addr, &Request::charge(old, BODY)).await;
+    assert_eq!((told.status, &told.json()["code"]), (410, &"SEM-0206".into()));
+}
+
+#[tokio::test]
+async fn another_store_under_the_same_secret_is_refused_until_accepted() {
+    let home = Home::with_a_record().await;
+    let other = Home::with_a_record().await;
+    fs::remove_dir_all(home.store()).unwrap();
+    // An empty store that nobody had used yet: its check value would fit any secret.
+    fs::remove_dir_all(other.store()).unwrap();
+    fs::remove_file(other.secret()).unwrap();
+    let spec = format!("embedded:{}", other.store().display());
+    assert_eq!(run(&["store", "init", "--store", &spec]).await.code, Some(0));
+    fs::rename(other.store(), home.store()).unwrap();
+    refused(home.serve(), &["semel store accept"]).await;
+    let spec = format!("embedded:{}", home.store().display());
+    let accepted = run(&["store", "accept", "--store", &spec, "--yes"]).await;
+    assert_eq!(accepted.code, Some(0), "{}", accepted.stderr);
+    home.serve().start().await;
+}
+
+#[tokio::test]
+async fn damage_is_found_named_and_set_aside_by_choice_alone() {
+    let home = Home::with_a_record().await;
+    let spec = format!("embedded:{}", home.store().display());
+    let checked = run(&["store", "check", "--store", &spec, "--json"]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    let told: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!(told["damage"], serde_json::json!([]));
+    assert!(told["records"].as_u64() > Some(0), "{told}");
+
+    flip_within_the_first_batch(&home.store());
+    refused(home.serve(), &["damaged", "semel store check"]).await;
+    let checked = run(&["store", "check", "--store", &spec]).await;
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    let unasked = run(&["store", "repair", "--store", &spec, "--begin-anew"]).await;
+    assert_eq!(unasked.code, Some(2), "{}", unasked.stderr);
+    let repaired = run(&["store", "repair", "--store", &spec, "--begin-anew", "--yes"]).await;
+    assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
+    let names: Vec<_> =
+        fs::read_dir(home.store()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let kept = names.iter().any(|name| name.to_string_lossy().starts_with("quarantine"));
+    assert!(kept, "{names:?}");
+    home.serve().start().await;
+}
+
+/// Turns over a bit of what was acknowledged first; later batches stay whole behind it.
+fn flip_within_the_first_batch(store: &Path) {
+    let segment = fs::read_dir(store)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("log-"))
+        .unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    // The first page of a segment is its header; the first batch follows.
+    bytes[4096 + 40] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_place_without_a_store_cannot_be_checked() {
+    let nothing = run(&["store", "check", "--store", "embedded:/proc/nothing"]).await;
+    assert_eq!(nothing.code, Some(2), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("holds no store"), "{}", nothing.stderr);
 }
