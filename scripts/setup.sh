@@ -74,12 +74,14 @@ debian() {
   [ "$code" -eq 0 ] || die "apt-get could not install: ${missing[*]}"
 }
 
-# A C compiler (the TLS provider is built from C), git (the tidy test lists files) and Python.
+# A C compiler (the TLS provider is built from C), git (the tidy test lists files), curl (the README's
+# try is a test) and Python.
 need_basics() {
   command -v cargo >/dev/null ||
     die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer"
   command -v cc >/dev/null || debian gcc libc6-dev
   command -v git >/dev/null || debian git
+  command -v curl >/dev/null || debian curl
   python3 -c 'import ensurepip, venv' 2>/dev/null || debian python3 python3-venv
 }
 

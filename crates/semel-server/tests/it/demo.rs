@@ -1,7 +1,8 @@
 //! `semel demo`, as somebody new would run it.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::harness::client::{Request, ask};
 use crate::harness::semel::{command, interrupt};
@@ -47,6 +48,13 @@ async fn the_demo_charges_once_and_leaves_nothing_behind() {
     let page = ask(gateway, &Request::get("/")).await;
     assert_eq!(page.status, 200);
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/try");
+    let tried = move || Command::new(script).arg(format!("http://{gateway}")).output();
+    let tried = within("the README's try ends", tokio::task::spawn_blocking(tried)).await;
+    let tried = tried.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&tried.stdout);
+    assert!(tried.status.success(), "{tried:?}");
+    assert!(said.contains("charged: 2 times without a key, 1 with one"), "{said}");
     interrupt(child.id());
     let ended = tokio::task::spawn_blocking(move || child.wait());
     let ended = within("the demo ends", ended).await.unwrap().unwrap();
