@@ -14,6 +14,7 @@ use super::Engine;
 use super::clock::StoreTime;
 use super::wait::Waiters;
 use crate::entropy::{Entropy, SystemEntropy};
+use crate::store::observe::Observed;
 
 /// Starts the engine's tasks. The simulator has its own, to kill a node with all it runs.
 pub trait Spawner: fmt::Debug + Send + Sync + 'static {
@@ -104,7 +105,7 @@ pub struct Drained {
 /// What all parts of an engine share.
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Observed,
     pub(super) secret: Secret,
     pub(super) config: EngineConfig,
     pub(super) clock: StoreTime,
@@ -140,6 +141,7 @@ impl Engine {
         secret: Secret,
         config: EngineConfig,
     ) -> Result<Self, StartError> {
+        let store = Observed::new(store);
         let status = store.status().await?;
         if let Some(expected) = config.incarnation.filter(|known| *known != status.incarnation) {
             return Err(StartError::OtherIncarnation { expected, found: status.incarnation });
@@ -178,7 +180,7 @@ impl Engine {
     /// The store behind this engine.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.0.store
+        self.0.store.store()
     }
 
     /// Executions under way.

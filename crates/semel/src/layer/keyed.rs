@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, header};
 use semel_core::Fingerprint;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
+use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use super::answer::{Asked, respond};
@@ -33,7 +34,7 @@ pub(super) struct Call {
 
 /// Answers a keyed request.
 pub(super) async fn answer<S, RB>(
-    shared: Arc<Shared>,
+    shared: &Shared,
     call: Call,
     mut inner: S,
 ) -> Result<Response<Body>, S::Error>
@@ -46,7 +47,8 @@ where
 {
     let Call { route, keyed, mut parts, body } = call;
     let engine = &shared.engine;
-    let fingerprint = request_fingerprint(&shared, &route, &parts, &body);
+    shared.meters.body.record(body.len() as f64);
+    let fingerprint = request_fingerprint(shared, &route, &parts, &body);
     let wait = wait(&parts.headers, route.wait_max);
     // Only Semel says which attempt and which fence; a caller's word for it would be a lie.
     parts.headers.remove(IDEMPOTENCY_ATTEMPT);
@@ -59,17 +61,21 @@ where
     let request = Request::from_parts(parts, body);
     let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
     let running = Arc::clone(&route);
+    let execution = shared.meters.execution.clone();
     let answered = engine
         .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
             let mut request = request;
             request.extensions_mut().insert(attempt);
             let call = inner.call(request.map(Payload::into_body));
             async move {
-                match call.await {
+                let began = Instant::now();
+                let executed = match call.await {
                     Ok(response) => capture(response, &running).await,
                     // An error of the inner service says nothing about what it did before.
                     Err(_error) => in_doubt(),
-                }
+                };
+                execution.record(began.elapsed().as_secs_f64());
+                executed
             }
         })
         .await;

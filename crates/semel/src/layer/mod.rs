@@ -54,6 +54,7 @@ mod answer;
 mod body;
 mod capture;
 mod keyed;
+mod meters;
 mod path;
 mod promise;
 mod reserved;

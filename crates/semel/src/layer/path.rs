@@ -39,7 +39,9 @@ where
         return Ok(reserved::answer(&shared, &parts).await);
     }
     let route = Arc::clone(shared.protection.routes.find(&parts.method, parts.uri.path()));
-    enforce(shared, route, parts, body, inner).await
+    let response = enforce(&shared, route, parts, body, inner).await?;
+    shared.meters.answered(response.headers());
+    Ok(response)
 }
 
 fn is_reserved(path: &str) -> bool {
@@ -47,7 +49,7 @@ fn is_reserved(path: &str) -> bool {
 }
 
 async fn enforce<S, B, RB>(
-    shared: Arc<Shared>,
+    shared: &Shared,
     route: Arc<Route>,
     parts: Parts,
     body: B,

@@ -12,6 +12,7 @@ use semel_core::store::BoxFuture;
 use tower::{Layer, Service};
 
 use super::body::{Body, BoxError};
+use super::meters::Meters;
 use super::path;
 use super::promise::Protection;
 use crate::engine::Engine;
@@ -32,17 +33,19 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) protection: Protection,
     pub(super) inquiry: Route,
+    pub(super) meters: Meters,
 }
 
 impl SemelLayer {
-    /// A layer over a running engine.
+    /// A layer over a running engine. A recorder of `metrics` must be installed before, or what this
+    /// layer counts is lost.
     ///
     /// # Errors
     /// When a route could never keep its promise.
     pub fn new(engine: Engine, protection: Protection) -> Result<Self, RoutesError> {
         protection.routes.check(engine.deadline())?;
         let inquiry = inquiry_route(protection.routes.default_route());
-        Ok(Self { shared: Arc::new(Shared { engine, protection, inquiry }) })
+        Ok(Self { shared: Arc::new(Shared { engine, protection, inquiry, meters: Meters::new() }) })
     }
 }
 

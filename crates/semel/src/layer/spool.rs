@@ -59,6 +59,14 @@ impl Payload {
             Self::Spooled(spooled) => Body::boxed(SpoolReader { spooled, at: 0, reading: None }),
         }
     }
+
+    /// Bytes.
+    pub(super) const fn len(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Spooled(spooled) => spooled.len,
+        }
+    }
 }
 
 /// Reads a request's body whole.

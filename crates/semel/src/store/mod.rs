@@ -7,6 +7,7 @@ pub mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod memory;
+pub(crate) mod observe;
 
 pub use clock::StoreClock;
 pub use memory::MemoryStore;

@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod harness;
 mod layer;
+mod meters;
 mod spool;
 mod stores;
 mod zoo;

@@ -1,0 +1,54 @@
+//! What is counted of keyed requests. Never a key, a principal or a path: labels are words of a fixed
+//! list.
+//!
+//! The handles are made once, with the layer, so that counting costs no allocation: whoever records
+//! metrics installs its recorder before the layer is made.
+//!
+//! | metric | counts |
+//! |---|---|
+//! | `semel_keyed_requests_total{answer}` | answers to requests that bear a key, by the word of `Idempotency-Status` |
+//! | `semel_execution_seconds` | time of the inner service, to the end of its reply where that is kept |
+//! | `semel_keyed_body_bytes` | bodies of keyed requests |
+
+use std::fmt;
+
+use http::HeaderMap;
+use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::http::Word;
+use crate::http::status::IDEMPOTENCY_STATUS;
+
+/// The handles of one layer.
+pub(super) struct Meters {
+    answers: [Counter; Word::ALL.len()],
+    pub(super) execution: Histogram,
+    pub(super) body: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        Self {
+            answers: Word::ALL
+                .map(|word| counter!("semel_keyed_requests_total", "answer" => word.name())),
+            execution: histogram!("semel_execution_seconds"),
+            body: histogram!("semel_keyed_body_bytes"),
+        }
+    }
+
+    /// Counts an answer by its `Idempotency-Status`; one without is none to a key.
+    pub(super) fn answered(&self, headers: &HeaderMap) {
+        let Some(value) = headers.get(IDEMPOTENCY_STATUS) else { return };
+        let word = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        for (known, counter) in Word::ALL.iter().zip(&self.answers) {
+            if known.name().as_bytes() == word {
+                counter.increment(1);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meters(..)")
+    }
+}
