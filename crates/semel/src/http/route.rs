@@ -86,6 +86,15 @@ pub enum StoreDown {
     Pass,
 }
 
+/// How many new keys one principal may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// So many in a window. Above it, a key that the store does not know gets 429 `quota`.
+    pub keys: u32,
+    /// The window's length, counted from its first new key. Each process counts by itself.
+    pub window: Span,
+}
+
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -121,6 +130,8 @@ pub struct Route {
     pub store_down: StoreDown,
     /// What of a request is compared with the first one under its key.
     pub fingerprint: FingerprintRules,
+    /// How many new keys one principal may begin on this route. Default: as many as it likes.
+    pub quota: Option<Quota>,
     /// How long a reply waits for its settle to be durable, before 503 `not-recorded`. Default 5 s.
     pub settle_wait: Span,
     /// The machine's rules.
@@ -146,6 +157,7 @@ impl Default for Route {
             forward: Forward::default(),
             store_down: StoreDown::default(),
             fingerprint: FingerprintRules::default(),
+            quota: None,
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
         }
@@ -239,6 +251,16 @@ pub enum RouteError {
         "`settle_wait` is zero: every reply would be answered 503 not-recorded; set some seconds"
     )]
     NoSettleWait,
+    /// Nobody could begin a key, or for no time at all.
+    #[error(
+        "the quota ({keys} keys in {window}) lets nobody begin a key, or bounds nothing: raise both, or leave it out"
+    )]
+    Quota {
+        /// As configured.
+        keys: u32,
+        /// As configured.
+        window: Span,
+    },
 }
 
 impl Route {
@@ -263,6 +285,11 @@ impl Route {
         self.check_statuses()?;
         if self.settle_wait == Span::ZERO {
             return Err(RouteError::NoSettleWait);
+        }
+        if let Some(Quota { keys, window }) = self.quota
+            && (keys == 0 || window == Span::ZERO || window.is_forever())
+        {
+            return Err(RouteError::Quota { keys, window });
         }
         Ok(())
     }
@@ -383,6 +410,10 @@ mod tests {
             (
                 Route { key: body("/a~1b"), body_max: 0, body_memory_max: 0, ..ok() },
                 RouteError::NoBody,
+            ),
+            (
+                Route { quota: Some(Quota { keys: 0, window: DEADLINE }), ..ok() },
+                RouteError::Quota { keys: 0, window: DEADLINE },
             ),
             (Route { body_max: 9, ..ok() }, RouteError::BodyMemory { memory: 1 << 20, max: 9 }),
             (

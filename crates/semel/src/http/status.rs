@@ -20,7 +20,8 @@ pub const IDEMPOTENCY_ATTEMPT: HeaderName = HeaderName::from_static("idempotency
 pub const IDEMPOTENCY_FENCE: HeaderName = HeaderName::from_static("idempotency-fence");
 /// From the upstream: `none` says that nothing happened. It goes no further than Semel.
 pub const IDEMPOTENCY_EFFECT: HeaderName = HeaderName::from_static("idempotency-effect");
-/// To the caller: its key is weak. An RFC 9651 token, `key-weak`, with the parameter `reason`.
+/// To the caller: its key is weak, or was sent lately under another principal. An RFC 9651 list of
+/// tokens: `key-weak`, with the parameter `reason`, and `principal-changed`.
 pub const IDEMPOTENCY_WARNING: HeaderName = HeaderName::from_static("idempotency-warning");
 /// `true` or `false`: what the Stripe SDKs obey in place of their own judgement of a status.
 pub const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
@@ -159,6 +160,13 @@ impl Status {
 pub fn weak_key_warning(weakness: Weakness) -> HeaderValue {
     let value = format!("key-weak;reason={}", weakness.name());
     HeaderValue::try_from(value).expect("the names of weaknesses are tokens")
+}
+
+/// The value of [`IDEMPOTENCY_WARNING`] for a key that was sent lately with the same request under
+/// another principal. For each of them it is an operation of its own.
+#[must_use]
+pub const fn principal_changed_warning() -> HeaderValue {
+    HeaderValue::from_static("principal-changed")
 }
 
 /// RFC 9651 §3.3.1: an integer has at most fifteen digits.

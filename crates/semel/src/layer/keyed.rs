@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, header};
-use semel_core::Fingerprint;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
+use semel_core::{Fingerprint, RecordId};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use super::answer::{Asked, respond};
+use super::answer::{Asked, problem_response, respond};
 use super::body::{Body, BoxError};
 use super::capture::{capture, in_doubt};
+use super::quota::{Admitted, Place};
 use super::service::Shared;
 use super::spool::Payload;
-use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal};
-use crate::http::Route;
+use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal, Standing};
 use crate::http::extract::Keyed;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
 use crate::http::route::StoreDown;
-use crate::http::status::weak_key_warning;
 use crate::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_WARNING};
+use crate::http::status::{principal_changed_warning, weak_key_warning};
+use crate::http::{Problem, Route};
 
 /// A keyed request whose body is here whole.
 #[derive(Debug)]
@@ -54,6 +55,11 @@ where
     parts.headers.remove(IDEMPOTENCY_ATTEMPT);
     parts.headers.remove(IDEMPOTENCY_FENCE);
     let id = engine.secret().record_id(&keyed.scope, &keyed.key);
+    let warnings = warnings(shared, &keyed, &fingerprint);
+    let counted = match count_key(shared, &route, &keyed, id).await {
+        Ok(counted) => counted,
+        Err(problem) => return Ok(problem_response(*problem)),
+    };
     let operation = Operation { id, key: keyed.key, fingerprint };
     let bounds = Bounds { wait: wait.bound, settle: route.settle_wait };
     let headers = coding_wanted(&parts.headers);
@@ -62,10 +68,14 @@ where
     let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
     let running = Arc::clone(&route);
     let execution = shared.meters.execution.clone();
+    let begins = counted.as_ref().map(Place::key);
     let answered = engine
         .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
             let mut request = request;
             request.extensions_mut().insert(attempt);
+            if let Some(counted) = begins {
+                counted.begins();
+            }
             let call = inner.call(request.map(Payload::into_body));
             async move {
                 let began = Instant::now();
@@ -79,6 +89,7 @@ where
             }
         })
         .await;
+    drop(counted);
     let store_failed = matches!(answered, Answered::Refused(Refusal::Store(_)));
     if let Some((inner, request)) = spare.filter(|_| store_failed) {
         // The route says so by name, and publishes that its promise is best effort.
@@ -91,10 +102,52 @@ where
     if let Some(applied) = wait.applied {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
-    if let Some(weakness) = keyed.weak {
-        response.headers_mut().insert(IDEMPOTENCY_WARNING, weak_key_warning(weakness));
+    for warning in warnings.into_iter().flatten() {
+        response.headers_mut().append(IDEMPOTENCY_WARNING, warning);
     }
     Ok(response)
+}
+
+/// What the caller is warned of, whatever it is answered.
+fn warnings(shared: &Shared, keyed: &Keyed, fingerprint: &Fingerprint) -> [Option<HeaderValue>; 2] {
+    let secret = shared.engine.secret();
+    let weak = keyed.weak.map(weak_key_warning);
+    let changed = shared.twins.principal_changed(secret, &keyed.scope, &keyed.key, fingerprint);
+    if changed {
+        shared.meters.principal_changed.increment(1);
+        tracing::warn!(
+            record = %secret.record_id(&keyed.scope, &keyed.key).short(),
+            "one key with one request under two principals: if a credential was rotated, a retry runs a second time; name a stable principal for the route"
+        );
+    }
+    [weak, changed.then(principal_changed_warning)]
+}
+
+/// A place in the quota of the caller's principal; none where the route has no quota, or where the
+/// window is full and the key is known to the store.
+///
+/// # Errors
+/// `quota`: the window is full and the key is new.
+async fn count_key(
+    shared: &Shared,
+    route: &Arc<Route>,
+    keyed: &Keyed,
+    id: RecordId,
+) -> Result<Option<Place>, Box<Problem>> {
+    let Some(quota) = &route.quota else { return Ok(None) };
+    // The routes of a layer stay where they are, so the address names one.
+    let address = Arc::as_ptr(route).addr().to_le_bytes();
+    let who = shared.engine.secret().principal(&[&address, keyed.scope.principal()].concat());
+    let after = match shared.quotas.admit(quota, who, id) {
+        Admitted::Yes(place) => return Ok(Some(place)),
+        Admitted::OnlyIfKnown { after } => after,
+    };
+    let known = shared.engine.inquire(id, Some(&keyed.key), &route.policy).await;
+    match known.map(|known| known.standing) {
+        Ok(Standing::Absent) => Err(Box::new(Problem::quota(after))),
+        // A store that does not answer says so to the claim as well.
+        Ok(_) | Err(_) => Ok(None),
+    }
 }
 
 /// What a replay must know of the request: which codings of the content it can read.

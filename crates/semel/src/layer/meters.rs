@@ -9,6 +9,7 @@
 //! | `semel_keyed_requests_total{answer}` | answers to requests that bear a key, by the word of `Idempotency-Status` |
 //! | `semel_execution_seconds` | time of the inner service, to the end of its reply where that is kept |
 //! | `semel_keyed_body_bytes` | bodies of keyed requests |
+//! | `semel_principal_changed_total` | keys met with the same request under another principal |
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub(super) struct Meters {
     answers: [Counter; Word::ALL.len()],
     pub(super) execution: Histogram,
     pub(super) body: Histogram,
+    pub(super) principal_changed: Counter,
 }
 
 impl Meters {
@@ -32,6 +34,7 @@ impl Meters {
                 .map(|word| counter!("semel_keyed_requests_total", "answer" => word.name())),
             execution: histogram!("semel_execution_seconds"),
             body: histogram!("semel_keyed_body_bytes"),
+            principal_changed: counter!("semel_principal_changed_total"),
         }
     }
 

@@ -57,9 +57,11 @@ mod keyed;
 mod meters;
 mod path;
 mod promise;
+mod quota;
 mod reserved;
 mod service;
 mod spool;
+mod twins;
 
 pub use body::{Body, BoxError};
 pub use promise::Protection;

@@ -67,8 +67,12 @@ fn published_route(path: &str, route: &Route, store: &Capabilities) -> Value {
         KeySource::Body(pointer) => json!({ "body": pointer }),
     };
     let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+    let quota = route.quota.map(|quota| {
+        json!({ "keys": quota.keys, "window": seconds(quota.window), "counted_by": "process" })
+    });
     json!({
         "path": path,
+        "quota": quota,
         "methods": methods,
         "key": if route.demand == Demand::Required { "required" } else { "optional" },
         "key_in": key,

@@ -15,6 +15,8 @@ use super::body::{Body, BoxError};
 use super::meters::Meters;
 use super::path;
 use super::promise::Protection;
+use super::quota::Quotas;
+use super::twins::Twins;
 use crate::engine::Engine;
 use crate::http::extract::{Keying, Within, keying};
 use crate::http::route::{Demand, KeySource, OnWeak};
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     pub(super) protection: Protection,
     pub(super) inquiry: Route,
     pub(super) meters: Meters,
+    pub(super) quotas: Quotas,
+    pub(super) twins: Twins,
 }
 
 impl SemelLayer {
@@ -45,7 +49,16 @@ impl SemelLayer {
     pub fn new(engine: Engine, protection: Protection) -> Result<Self, RoutesError> {
         protection.routes.check(engine.deadline())?;
         let inquiry = inquiry_route(protection.routes.default_route());
-        Ok(Self { shared: Arc::new(Shared { engine, protection, inquiry, meters: Meters::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                protection,
+                inquiry,
+                meters: Meters::new(),
+                quotas: Quotas::default(),
+                twins: Twins::new(),
+            }),
+        })
     }
 }
 

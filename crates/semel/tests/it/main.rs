@@ -9,6 +9,7 @@ mod errors;
 mod harness;
 mod layer;
 mod meters;
+mod principals;
 mod spool;
 mod stores;
 mod zoo;
