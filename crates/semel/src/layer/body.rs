@@ -1,14 +1,16 @@
 //! Bodies in and out.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 
 /// Whatever a body fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,9 +25,11 @@ impl Body {
         Self::boxed(Full::new(bytes))
     }
 
-    /// These bytes, then these trailers.
+    /// These bytes, then these trailers. Its length is not told: a server that knew it would send a
+    /// `Content-Length`, behind which no trailers can come (RFC 9112 §7.1.2).
     pub(super) fn with_trailers(bytes: Bytes, trailers: HeaderMap) -> Self {
-        Self::boxed(Full::new(bytes).with_trailers(std::future::ready(Some(Ok(trailers)))))
+        let frames = [Frame::data(bytes), Frame::trailers(trailers)];
+        Self::boxed(StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))))
     }
 
     /// A stream, passed through untouched.
