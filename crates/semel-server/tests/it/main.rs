@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod contract;
 mod demo;
 mod flags_page;
 mod harness;
