@@ -67,12 +67,12 @@ fn places(file: &Text) -> Vec<String> {
 }
 
 /// A test waits for an event or moves a clock by hand. A sleep on tokio's paused clock takes no time
-/// and is the way to let others run up to a moment: a file that pauses the clock may, and what stands
-/// beside the tests of a binary that always pauses it.
+/// and is the way to let others run up to a moment: a file that pauses the clock may, and a file
+/// without tests of its own in a binary that does.
 fn waits(sources: &[Source]) -> Vec<String> {
     let mut faults = Vec::new();
     for source in sources {
-        let paused = pauses(source) || binary(source).is_some_and(|at| always_paused(at, sources));
+        let paused = pauses(source) || lent_to_paused(source, sources);
         for (line, code) in source.tests() {
             let calls = |wait: &&&str| has_word(code, wait) && code.contains(&format!("{wait}("));
             for wait in WAITS.iter().filter(calls) {
@@ -93,16 +93,12 @@ fn pauses(source: &Source) -> bool {
     source.code.contains("start_paused = true") || source.code.contains("time::pause()")
 }
 
-/// The folder of the integration tests that a file belongs to.
-fn binary(source: &Source) -> Option<&str> {
-    source.path.find("/tests/").map(|at| &source.path[..at + "/tests/".len()])
-}
-
-fn always_paused(folder: &str, sources: &[Source]) -> bool {
-    let files = || sources.iter().filter(|s| s.path.starts_with(folder));
-    let runs = |s: &Source| s.code.matches("#[tokio::test").count();
-    let paused = |s: &Source| s.code.matches("#[tokio::test(start_paused = true)]").count();
-    files().map(runs).sum::<usize>() > 0 && files().all(|s| runs(s) == paused(s))
+/// A harness has no tests of its own; those that it serves, in the same folder, pause the clock.
+fn lent_to_paused(source: &Source, sources: &[Source]) -> bool {
+    let Some(at) = source.path.find("/tests/") else { return false };
+    let folder = &source.path[..at + "/tests/".len()];
+    let alone = ["#[test]", "#[tokio::test"].iter().all(|test| !source.code.contains(test));
+    alone && sources.iter().any(|s| s.path.starts_with(folder) && pauses(s))
 }
 
 fn skipped(source: &Source) -> Vec<String> {

@@ -41,7 +41,7 @@ const BANNED: [Banned; 9] = [
     Banned {
         word: "pending",
         instead: "in flight, or in doubt",
-        right: &[("", "Pending"), ("", "pending"), ("store/embedded", "")],
+        right: &[("", "Pending"), ("", "pending"), ("", "is_pending"), ("store/embedded", "")],
     },
     Banned { word: "request_id", instead: "idempotency key, or owner", right: &[] },
 ];
