@@ -212,6 +212,17 @@ impl Index {
         }
     }
 
+    /// Adds a place under a tag that has none; else tells what it has and changes nothing.
+    pub(super) fn add(&self, tag: u64, place: Place) -> Option<Matches> {
+        let mut table = self.shard(tag).write().unwrap_or_else(PoisonError::into_inner);
+        let found = table.matches(tag);
+        if found.first.is_some() {
+            return Some(found);
+        }
+        table.insert(Slot { tag, place: place.0 });
+        None
+    }
+
     /// Removes exactly this place; false when something else stands there by now.
     pub(super) fn remove(&self, tag: u64, place: Place) -> bool {
         let mut table = self.shard(tag).write().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use semel_core::{RecordId, Timestamp};
 use super::batch::{BatchHeader, Kind, SECTOR};
 use super::entry::{Class, Tally};
 use super::error::OpenError;
-use super::index::Place;
+use super::index::{Matches, Place};
 use super::index_file::Summary;
 use super::manifest::Manifest;
 use super::recover::{fresh_segment, summary};
@@ -209,34 +209,44 @@ fn index_piece(shared: &Shared, piece: &mut Piece) -> Result<i64, OpenError> {
     for (n, entry) in piece.summary.entries.iter().enumerate() {
         let place = Place::new(segment, entry.offset, entry.class == Class::Deleted);
         let known = ids.as_ref().and_then(|ids| ids.get(n).copied());
-        let matches = shared.index.matches(entry.tag);
-        let mut old = None;
-        if matches.first.is_some() || entry.class == Class::Flight {
-            let id = match known {
-                Some(id) => id,
-                None => id_at(shared, place)?,
-            };
-            for earlier in matches.iter() {
-                if id_at(shared, earlier)? == id {
-                    let replaced = old_at(shared, earlier, id)?;
-                    if let Some(tally) = held(&shared.tallies).get_mut(&earlier.segment()) {
-                        tally.take(replaced.at.len, replaced.end, width);
-                    }
-                    reserving -= i64::from(replaced.class.reserves());
-                    held(&shared.flights).remove(&id);
-                    old = Some(earlier);
-                }
-            }
-            if entry.class == Class::Flight {
-                remember_flight(shared, id, At { place, len: entry.len })?;
-            }
+        let id = || known.map_or_else(|| id_at(shared, place), Ok);
+        if let Some(matches) = shared.index.add(entry.tag, place) {
+            reserving -= replace(shared, &matches, id()?, entry.tag, place)?;
+        }
+        if entry.class == Class::Flight {
+            remember_flight(shared, id()?, At { place, len: entry.len })?;
         }
         reserving += i64::from(entry.class.reserves());
         tally.add(entry.len, entry.end, width);
-        shared.index.put(entry.tag, old, place);
     }
     held(&shared.tallies).insert(segment, tally);
     Ok(reserving)
+}
+
+/// Puts `place` where an earlier record of the same key stood, or beside others of its tag. Returns
+/// by how much the number of records that reserve room shrank.
+fn replace(
+    shared: &Shared,
+    matches: &Matches,
+    id: RecordId,
+    tag: u64,
+    place: Place,
+) -> Result<i64, OpenError> {
+    let width = shared.options.bucket_width;
+    for earlier in matches.iter() {
+        if id_at(shared, earlier)? != id {
+            continue;
+        }
+        let old = old_at(shared, earlier, id)?;
+        if let Some(tally) = held(&shared.tallies).get_mut(&earlier.segment()) {
+            tally.take(old.at.len, old.end, width);
+        }
+        held(&shared.flights).remove(&id);
+        shared.index.put(tag, Some(earlier), place);
+        return Ok(i64::from(old.class.reserves()));
+    }
+    shared.index.put(tag, None, place);
+    Ok(0)
 }
 
 fn damaged(place: Place) -> OpenError {
