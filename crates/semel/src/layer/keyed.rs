@@ -99,13 +99,18 @@ where
     let asked =
         Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
     let mut response = respond(answered, &asked);
-    if let Some(applied) = wait.applied {
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    note(response.headers_mut(), wait.applied, warnings);
+    Ok(response)
+}
+
+/// Adds what the caller is told beside the answer.
+fn note(headers: &mut HeaderMap, applied: Option<HeaderValue>, warnings: [Option<HeaderValue>; 2]) {
+    if let Some(applied) = applied {
+        headers.insert(PREFERENCE_APPLIED, applied);
     }
     for warning in warnings.into_iter().flatten() {
-        response.headers_mut().append(IDEMPOTENCY_WARNING, warning);
+        headers.append(IDEMPOTENCY_WARNING, warning);
     }
-    Ok(response)
 }
 
 /// What the caller is warned of, whatever it is answered.
