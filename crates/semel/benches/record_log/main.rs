@@ -47,7 +47,7 @@ fn main() {
     replay(&runtime, &store);
     let stats = store.stats();
     row("memory a key, bytes", stats.index_bytes / stats.keys.max(1), "<= 32");
-    expiry(&runtime, &store, &clock);
+    while_a_bucket_leaves(&runtime, &store, &clock);
     drop(store);
     reopen(dir.path());
 }
@@ -121,7 +121,11 @@ fn replay(runtime: &tokio::runtime::Runtime, store: &Arc<EmbeddedStore>) {
 }
 
 /// The slowest writes while a day's keys leave, and while nothing does.
-fn expiry(runtime: &tokio::runtime::Runtime, store: &Arc<EmbeddedStore>, clock: &Arc<Shifted>) {
+fn while_a_bucket_leaves(
+    runtime: &tokio::runtime::Runtime,
+    store: &Arc<EmbeddedStore>,
+    clock: &Arc<Shifted>,
+) {
     let next = 1 << 50;
     let calm = runtime.block_on(drive(Arc::clone(store), 64, ROUND * 4, next));
     clock.shift(Span::from_secs(26 * 3600));

@@ -36,15 +36,15 @@ fn commit(mut file: File, queue: &(Mutex<Waiting>, Condvar)) {
     loop {
         let waiting = queue.0.lock().unwrap();
         let mut waiting = queue.1.wait_while(waiting, |w| w.0.is_empty() && !w.1).unwrap();
-        let jobs = std::mem::take(&mut waiting.0);
+        let asks = std::mem::take(&mut waiting.0);
         drop(waiting);
-        if jobs.is_empty() {
+        if asks.is_empty() {
             return;
         }
         batch.clear();
         let at = SystemClock.now();
-        let mut replies = Vec::with_capacity(jobs.len());
-        for (swap, reply) in jobs {
+        let mut replies = Vec::with_capacity(asks.len());
+        for (swap, reply) in asks {
             if let Put::Record(mut record) = swap.write {
                 record.stamp = at;
                 batch.extend_from_slice(&swap.id.0);
