@@ -1,6 +1,7 @@
 //! The record log on a disk that lies.
 
 mod basics;
+mod crashes;
 mod kill;
 mod repair;
 mod retire;

@@ -75,6 +75,18 @@ impl FaultDisk {
         );
     }
 
+    /// The power fails within the `changes`th change from now (writes, syncs, names): that one may
+    /// happen by halves, every later one fails. [`Self::power_loss`] then decides what is left.
+    pub fn cut_power_in(&self, changes: u64) {
+        self.state().power_left = Some(changes);
+    }
+
+    /// Whether the power that [`Self::cut_power_in`] cuts is off by now.
+    #[must_use]
+    pub fn power_is_off(&self) -> bool {
+        self.state().power_left == Some(0)
+    }
+
     /// How many bytes fit, from now on.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity = bytes;
@@ -184,7 +196,7 @@ impl Disk for Mounted {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.alive()?.create(name);
+        let inode = self.alive()?.create(name)?;
         Ok(self.handle(inode))
     }
 
@@ -202,8 +214,7 @@ impl Disk for Mounted {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.alive()?.sync_dir();
-        Ok(())
+        self.alive()?.sync_dir()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -257,8 +268,7 @@ impl DiskFile for Handle {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.alive()?.truncate(self.inode, len);
-        Ok(())
+        self.alive()?.truncate(self.inode, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

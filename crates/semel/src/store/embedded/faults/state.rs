@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) locked: bool,
     pub(super) fail_sync: Option<u64>,
     pub(super) fail_write: Option<(u64, io::ErrorKind)>,
+    /// Changes until the power fails.
+    pub(super) power_left: Option<u64>,
     pub(super) counts: DiskCounts,
 }
 
@@ -103,8 +105,27 @@ impl State {
             locked: false,
             fail_sync: None,
             fail_write: None,
+            power_left: None,
             counts: DiskCounts::default(),
         }
+    }
+
+    /// Every change of the disk asks first. The one in which the power fails is begun, and none
+    /// after it.
+    fn powered(&mut self) -> io::Result<bool> {
+        match self.power_left {
+            None => Ok(true),
+            Some(0) => Err(io::Error::other("the power is off")),
+            Some(left) => {
+                self.power_left = Some(left - 1);
+                Ok(left > 1)
+            }
+        }
+    }
+
+    /// The same for a change that is whole or not at all.
+    fn powered_whole(&mut self) -> io::Result<()> {
+        if self.powered()? { Ok(()) } else { Err(io::Error::other("the power failed")) }
     }
 
     pub(super) fn used(&self) -> u64 {
@@ -128,35 +149,44 @@ impl State {
         self.changes.push(change);
     }
 
-    pub(super) fn create(&mut self, name: &str) -> usize {
+    pub(super) fn create(&mut self, name: &str) -> io::Result<usize> {
+        self.powered_whole()?;
         let inode = self.inodes.len();
         self.inodes.push(Inode::default());
         self.change(NameChange::Link(name.into(), inode));
-        inode
+        Ok(inode)
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.powered_whole()?;
         self.inode(from).ok_or(io::ErrorKind::NotFound)?;
         self.change(NameChange::Rename(from.into(), to.into()));
         Ok(())
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.powered_whole()?;
         self.inode(name).ok_or(io::ErrorKind::NotFound)?;
         self.change(NameChange::Unlink(name.into()));
         Ok(())
     }
 
-    pub(super) fn sync_dir(&mut self) {
+    pub(super) fn sync_dir(&mut self) -> io::Result<()> {
+        self.powered_whole()?;
         self.counts.dir_syncs += 1;
         for change in std::mem::take(&mut self.changes) {
             apply(&mut self.durable, &change);
         }
+        Ok(())
     }
 
     pub(super) fn write(&mut self, inode: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut failure = None;
         let mut len = bytes.len();
+        if !self.powered()? {
+            len /= 2;
+            failure = Some(io::Error::other("the power failed"));
+        }
         if let Some((after, kind)) = self.fail_write {
             self.fail_write = after.checked_sub(1).map(|after| (after, kind));
             if after == 0 {
@@ -184,7 +214,8 @@ impl State {
         failure.map_or(Ok(()), Err)
     }
 
-    pub(super) fn truncate(&mut self, inode: usize, len: u64) {
+    pub(super) fn truncate(&mut self, inode: usize, len: u64) -> io::Result<()> {
+        self.powered_whole()?;
         // A cut is journalled by real file systems; here it is durable at once, for no rule of the
         // log leans on its being late.
         let file = &mut self.inodes[inode];
@@ -192,9 +223,12 @@ impl State {
         let durable = file.durable.len().min(len as usize);
         file.durable.truncate(durable);
         file.dirty.retain(|n| n * SECTOR_BYTES < len);
+        Ok(())
     }
 
     pub(super) fn sync(&mut self, inode: usize) -> io::Result<()> {
+        // What the sync was to write stays unsynced: kept, lost or torn, sector by sector.
+        self.powered_whole()?;
         self.counts.syncs += 1;
         let dirty = std::mem::take(&mut self.inodes[inode].dirty);
         if let Some(after) = self.fail_sync {
@@ -215,6 +249,7 @@ impl State {
         self.locked = false;
         self.fail_sync = None;
         self.fail_write = None;
+        self.power_left = None;
     }
 
     pub(super) fn power_loss(
