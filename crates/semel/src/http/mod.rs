@@ -9,6 +9,7 @@
 //! else, with [`status`] on every answer.
 
 pub mod catalogue;
+pub mod cors;
 pub mod extract;
 mod instant;
 pub mod prefer;

@@ -9,6 +9,7 @@ use semel_core::fingerprint::{FingerprintRules, Pointer};
 use semel_core::policy::PolicyError;
 use semel_core::{Policy, Span};
 
+use super::cors::{Cors, CorsError};
 use super::status::IDEMPOTENCY_KEY;
 
 /// Whether requests must, may, or do not bear a key.
@@ -132,6 +133,9 @@ pub struct Route {
     pub fingerprint: FingerprintRules,
     /// How many new keys one principal may begin on this route. Default: as many as it likes.
     pub quota: Option<Quota>,
+    /// What browsers are told on answers that are Semel's own. Default: nothing; then preflights pass
+    /// untouched, too.
+    pub cors: Option<Cors>,
     /// How long a reply waits for its settle to be durable, before 503 `not-recorded`. Default 5 s.
     pub settle_wait: Span,
     /// The machine's rules.
@@ -158,6 +162,7 @@ impl Default for Route {
             store_down: StoreDown::default(),
             fingerprint: FingerprintRules::default(),
             quota: None,
+            cors: None,
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
         }
@@ -251,6 +256,9 @@ pub enum RouteError {
         "`settle_wait` is zero: every reply would be answered 503 not-recorded; set some seconds"
     )]
     NoSettleWait,
+    /// Cross-origin answers.
+    #[error(transparent)]
+    Cors(#[from] CorsError),
     /// Nobody could begin a key, or for no time at all.
     #[error(
         "the quota ({keys} keys in {window}) lets nobody begin a key, or bounds nothing: raise both, or leave it out"
@@ -276,6 +284,9 @@ impl Route {
     /// # Errors
     /// The first thing found, with the value at fault.
     pub fn check(&self, deadline: Span) -> Result<(), RouteError> {
+        if let Some(cors) = &self.cors {
+            cors.check()?;
+        }
         if self.demand == Demand::Off {
             return Ok(());
         }

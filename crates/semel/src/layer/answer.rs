@@ -21,6 +21,10 @@ pub(super) struct Asked<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Among a response's extensions: it is Semel's own, not the inner service's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own;
+
 /// The response to a keyed request.
 pub(super) fn respond(answered: Answered<Live>, asked: &Asked<'_>) -> Response<Body> {
     match answered {
@@ -80,6 +84,7 @@ fn replay(plain: &Bytes, record: &Record, now: Timestamp, asked: &Asked<'_>) -> 
     };
     let status = remembered(Word::Replayed, record, now).age(now.since(record.since()));
     let mut response = reply.replay(&status, asked.headers);
+    response.extensions_mut().insert(Own);
     match response.extensions_mut().remove::<Trailers>() {
         None => response.map(Body::full),
         Some(Trailers(trailers)) => response.map(|body| Body::with_trailers(body, trailers)),
@@ -117,5 +122,7 @@ fn problem(refusal: Refusal, asked: &Asked<'_>) -> Problem {
 
 /// A problem as a response with our body type.
 pub(super) fn problem_response(problem: Problem) -> Response<Body> {
-    problem.into_response().map(Body::full)
+    let mut response = problem.into_response().map(Body::full);
+    response.extensions_mut().insert(Own);
+    response
 }

@@ -52,6 +52,7 @@
 
 mod answer;
 mod body;
+mod browser;
 mod capture;
 mod keyed;
 mod meters;

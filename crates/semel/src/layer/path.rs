@@ -1,4 +1,5 @@
-//! Which path a request takes: reserved, unkeyed, or keyed. Must never touch the store; goes on in
+//! Which path a request takes: reserved, unkeyed, or keyed. What a browser is told on its way out is
+//! `browser.rs`'s. Must never touch the store; goes on in
 //! `keyed.rs`.
 
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use tower::Service;
 
 use super::answer::problem_response;
 use super::body::{Body, BoxError};
+use super::browser::Browser;
 use super::keyed::{self, Call};
 use super::service::Shared;
 use super::spool::{Bounds, Payload, gather};
 use super::{Verdict, reserved};
+use crate::http::cors::preflight;
 use crate::http::extract::{Keying, NotKeyed, key_in_body};
 use crate::http::problem::RESERVED;
 use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENCY_STATUS};
@@ -38,8 +41,15 @@ where
     if is_reserved(parts.uri.path()) {
         return Ok(reserved::answer(&shared, &parts).await);
     }
-    let route = Arc::clone(shared.protection.routes.find(&parts.method, parts.uri.path()));
-    let response = enforce(&shared, route, parts, body, inner).await?;
+    // A preflight speaks of another request, so it falls under that one's route.
+    let preflight = preflight(&parts.method, &parts.headers);
+    let method = preflight.as_ref().unwrap_or(&parts.method);
+    let route = Arc::clone(shared.protection.routes.find(method, parts.uri.path()));
+    let browser = Browser::of(&route, &parts, preflight.is_some());
+    let mut response = enforce(&shared, route, parts, body, inner).await?;
+    if let Some(browser) = browser {
+        browser.tell(&mut response);
+    }
     shared.meters.answered(response.headers());
     Ok(response)
 }

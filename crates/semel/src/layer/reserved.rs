@@ -14,14 +14,31 @@ use serde_json::json;
 use super::SOON;
 use super::answer::problem_response;
 use super::body::Body;
+use super::browser::names_read;
 use super::service::Shared;
 use crate::engine::{Applied, Known};
+use crate::http::cors::preflight;
 use crate::http::extract::{Keyed, Keying};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
 use crate::http::{Problem, rfc3339};
 
-/// Answers a request below [`RESERVED`].
+/// Answers a request below [`RESERVED`], to browsers as the default route's `cors` says.
 pub(super) async fn answer(shared: &Shared, request: &Parts) -> Response<Body> {
+    let Some(cors) = &shared.inquiry.cors else { return answer_directly(shared, request).await };
+    let origin = request.headers.get(header::ORIGIN);
+    if preflight(&request.method, &request.headers).is_some() {
+        let mut response = Response::new(Body::full(Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let names = names_read(&shared.inquiry);
+        *response.headers_mut() = cors.answer_preflight(origin, "GET, DELETE, POST", &names);
+        return response;
+    }
+    let mut response = answer_directly(shared, request).await;
+    cors.allow(origin, response.headers_mut());
+    response
+}
+
+async fn answer_directly(shared: &Shared, request: &Parts) -> Response<Body> {
     let path = request.uri.path();
     let method = &request.method;
     let done = match path {

@@ -1,6 +1,7 @@
 //! The integration tests of the library, in one binary.
 #![allow(clippy::unwrap_used, reason = "what a test expects and does not find fails it")]
 
+mod cors;
 mod door;
 #[cfg(feature = "embedded")]
 mod embedded;
