@@ -84,6 +84,12 @@ impl Scope {
         Self { service: service.to_owned(), principal }
     }
 
+    /// The same principal within another service.
+    #[must_use]
+    pub fn within(&self, service: &str) -> Self {
+        Self::new(service, self.principal.clone())
+    }
+
     /// The service's name.
     #[must_use]
     pub fn service(&self) -> &str {

@@ -98,6 +98,12 @@ impl Engine {
         self.0.config.deadline
     }
 
+    /// Runs `task` beside the engine's own, where its spawner runs those.
+    #[cfg(feature = "layer")]
+    pub(crate) fn spawn(&self, task: semel_core::store::BoxFuture<'static, ()>) {
+        self.0.config.spawner.spawn(task);
+    }
+
     /// The store's present time, as far as this engine knows it.
     #[must_use]
     pub fn now(&self) -> Timestamp {

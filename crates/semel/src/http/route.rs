@@ -87,6 +87,17 @@ pub enum StoreDown {
     Pass,
 }
 
+/// Whether keys protect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// Every request runs; what enforcing would have answered is counted. Never refuses, delays or
+    /// fails a request. Turning enforce on starts empty.
+    Observe,
+}
+
 /// How many new keys one principal may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -99,6 +110,8 @@ pub struct Quota {
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
+    /// Whether keys protect at all.
+    pub mode: Mode,
     /// On which methods keys count. POST and PATCH unless said otherwise.
     pub methods: Vec<Method>,
     /// Whether they must bear one.
@@ -146,6 +159,7 @@ impl Default for Route {
     /// A layer's route: the handler is the application's own, so no status proves anything.
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
             methods: vec![Method::POST, Method::PATCH],
             demand: Demand::default(),
             key: KeySource::Header(IDEMPOTENCY_KEY),

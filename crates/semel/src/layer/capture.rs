@@ -55,17 +55,36 @@ where
         Some(Verdict::Released(None)) => return streamed(head, body, Concluded::Released),
         None => {}
     }
-    if said == Some(Effect::None) || (said.is_none() && route.no_effect.contains(&status)) {
-        return streamed(head, body, Concluded::Released);
-    }
-    if said.is_none() && route.doubt_on.contains(&status) {
-        return streamed(head, body, Concluded::InDoubt);
+    if let Some(concluded) = unsettled(said, status, route) {
+        return streamed(head, body, concluded);
     }
     let announced = body.size_hint().lower();
     if is_stream(&head.headers) || announced > route.reply_max || route.reply_max == 0 {
         return not_kept(head, body, said);
     }
     hold(head, body, route.reply_max, said.unwrap_or(Effect::of_status(status))).await
+}
+
+/// What enforcing would settle of a response that is only observed, as far as its head tells.
+pub(super) fn concluded_by_head<B>(response: &Response<B>, route: &Route) -> Concluded {
+    let status = response.status().as_u16();
+    let said = said_effect(response.headers());
+    match response.extensions().get::<Verdict>() {
+        Some(Verdict::InDoubt) => Concluded::InDoubt,
+        Some(Verdict::Released(_)) => Concluded::Released,
+        None => unsettled(said, status, route).unwrap_or(Concluded::NotKept {
+            status: Some(status),
+            effect: said.unwrap_or(Effect::of_status(status)),
+        }),
+    }
+}
+
+/// A reply that is none to be kept: by the handler's word, or by the route's for its status.
+fn unsettled(said: Option<Effect>, status: u16, route: &Route) -> Option<Concluded> {
+    if said == Some(Effect::None) || (said.is_none() && route.no_effect.contains(&status)) {
+        return Some(Concluded::Released);
+    }
+    (said.is_none() && route.doubt_on.contains(&status)).then_some(Concluded::InDoubt)
 }
 
 fn streamed<B>(head: response::Parts, body: B, concluded: Concluded) -> Executed<Live>

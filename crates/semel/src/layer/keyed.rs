@@ -15,7 +15,7 @@ use super::body::{Body, BoxError};
 use super::capture::{capture, in_doubt};
 use super::quota::{Admitted, Place};
 use super::service::Shared;
-use super::spool::Payload;
+use super::spool::{Compared, Payload};
 use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal, Standing};
 use crate::http::extract::Keyed;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
@@ -49,7 +49,7 @@ where
     let Call { route, keyed, mut parts, body } = call;
     let engine = &shared.engine;
     shared.meters.body.record(body.len() as f64);
-    let fingerprint = request_fingerprint(shared, &route, &parts, &body);
+    let fingerprint = request_fingerprint(shared, &route, &parts, body.compared());
     let wait = wait(&parts.headers, route.wait_max);
     // Only Semel says which attempt and which fence; a caller's word for it would be a lie.
     parts.headers.remove(IDEMPOTENCY_ATTEMPT);
@@ -162,11 +162,11 @@ fn coding_wanted(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Method, host, path, query, media type and body: whatever the caller asks for.
-fn request_fingerprint(
+pub(super) fn request_fingerprint(
     shared: &Shared,
     route: &Route,
     parts: &Parts,
-    body: &Payload,
+    body: Compared<'_>,
 ) -> Fingerprint {
     // HTTP/1.1 names the host in its header, HTTP/2 in the target (RFC 9110 §7.2).
     let in_header = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -190,7 +190,7 @@ fn request_fingerprint(
     };
     let (secret, rules) = (shared.engine.secret(), &route.fingerprint);
     match body {
-        Payload::Held(body) => fingerprint(secret, rules, &RequestParts { body, ..request }),
-        Payload::Spooled(body) => fingerprint_of_digest(secret, rules, &request, &body.digest),
+        Compared::Held(body) => fingerprint(secret, rules, &RequestParts { body, ..request }),
+        Compared::Digest(digest) => fingerprint_of_digest(secret, rules, &request, digest),
     }
 }

@@ -9,6 +9,7 @@
 //! | `semel_keyed_requests_total{answer}` | answers to requests that bear a key, by the word of `Idempotency-Status` |
 //! | `semel_execution_seconds` | time of the inner service, to the end of its reply where that is kept |
 //! | `semel_keyed_body_bytes` | bodies of keyed requests |
+//! | `semel_observed_total{would}` | requests on a route in observe mode, by the answer that enforcing would have given; `unknown` where that cannot be told |
 //! | `semel_principal_changed_total` | keys met with the same request under another principal |
 
 use std::fmt;
@@ -22,6 +23,8 @@ use crate::http::status::IDEMPOTENCY_STATUS;
 /// The handles of one layer.
 pub(super) struct Meters {
     answers: [Counter; Word::ALL.len()],
+    would: [Counter; Word::ALL.len()],
+    would_unknown: Counter,
     pub(super) execution: Histogram,
     pub(super) body: Histogram,
     pub(super) principal_changed: Counter,
@@ -32,9 +35,20 @@ impl Meters {
         Self {
             answers: Word::ALL
                 .map(|word| counter!("semel_keyed_requests_total", "answer" => word.name())),
+            would: Word::ALL.map(|word| counter!("semel_observed_total", "would" => word.name())),
+            would_unknown: counter!("semel_observed_total", "would" => "unknown"),
             execution: histogram!("semel_execution_seconds"),
             body: histogram!("semel_keyed_body_bytes"),
             principal_changed: counter!("semel_principal_changed_total"),
+        }
+    }
+
+    /// Counts what enforcing would have answered.
+    pub(super) fn would(&self, word: Option<Word>) {
+        let at = word.and_then(|word| Word::ALL.iter().position(|known| *known == word));
+        match at.and_then(|at| self.would.get(at)) {
+            Some(counter) => counter.increment(1),
+            None => self.would_unknown.increment(1),
         }
     }
 

@@ -56,6 +56,7 @@ mod browser;
 mod capture;
 mod keyed;
 mod meters;
+mod observe;
 mod path;
 mod promise;
 mod quota;

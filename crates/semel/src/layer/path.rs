@@ -15,10 +15,11 @@ use super::browser::Browser;
 use super::keyed::{self, Call};
 use super::service::Shared;
 use super::spool::{Bounds, Payload, gather};
-use super::{Verdict, reserved};
+use super::{Verdict, observe, reserved};
 use crate::http::cors::preflight;
 use crate::http::extract::{Keying, NotKeyed, key_in_body};
 use crate::http::problem::RESERVED;
+use crate::http::route::Mode;
 use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENCY_STATUS};
 use crate::http::{Route, Status, Word};
 
@@ -46,7 +47,10 @@ where
     let method = preflight.as_ref().unwrap_or(&parts.method);
     let route = Arc::clone(shared.protection.routes.find(method, parts.uri.path()));
     let browser = Browser::of(&route, &parts, preflight.is_some());
-    let mut response = enforce(&shared, route, parts, body, inner).await?;
+    let mut response = match route.mode {
+        Mode::Enforce => enforce(&shared, route, parts, body, inner).await?,
+        Mode::Observe => observe::pass(&shared, route, parts, Body::boxed(body), inner).await?,
+    };
     if let Some(browser) = browser {
         browser.tell(&mut response);
     }
@@ -118,12 +122,17 @@ where
     RB: http_body::Body<Data = Bytes> + Send + 'static,
     RB::Error: Into<BoxError>,
 {
-    let mut response = plain(inner.call(Request::from_parts(parts, body)).await?);
-    if not.ignored {
+    let response = plain(inner.call(Request::from_parts(parts, body)).await?);
+    Ok(ignoring(response, not.ignored))
+}
+
+/// With the word that the request's key does not count, if it bears one.
+pub(super) fn ignoring(mut response: Response<Body>, ignored: bool) -> Response<Body> {
+    if ignored {
         let ignored = Status::new(Word::Ignored).to_value();
         response.headers_mut().insert(IDEMPOTENCY_STATUS, ignored);
     }
-    Ok(response)
+    response
 }
 
 /// The inner service's response to a request without protection: a problem that it hands over is

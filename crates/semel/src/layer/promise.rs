@@ -5,7 +5,7 @@ use semel_core::store::Capabilities;
 use serde_json::{Value, json};
 
 use crate::http::Routes;
-use crate::http::route::{Demand, KeySource, PrincipalSource, Route, StoreDown};
+use crate::http::route::{Demand, KeySource, Mode, PrincipalSource, Route, StoreDown};
 
 /// What a layer protects: the service's name (keys of one service never meet those of another on the
 /// same store) and its routes.
@@ -91,6 +91,9 @@ fn published_route(path: &str, route: &Route, store: &Capabilities) -> Value {
 
 /// The strongest sentence that holds.
 fn promise(route: &Route, store: &Capabilities) -> &'static str {
+    if route.mode == Mode::Observe {
+        return "none: keys are observed, and every request runs";
+    }
     if route.store_down == StoreDown::Pass {
         return "best effort: while the store is down, requests run unprotected";
     }

@@ -43,12 +43,19 @@ pub(super) enum Payload {
     Spooled(Spooled),
 }
 
+/// A body as a fingerprint sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Compared<'a> {
+    Held(&'a [u8]),
+    Digest(&'a BodyDigest),
+}
+
 /// A body in a file.
 #[derive(Clone, Debug)]
 pub(super) struct Spooled {
     file: Arc<Mutex<File>>,
     len: u64,
-    pub(super) digest: BodyDigest,
+    digest: BodyDigest,
 }
 
 impl Payload {
@@ -57,6 +64,13 @@ impl Payload {
         match self {
             Self::Held(bytes) => Body::full(bytes),
             Self::Spooled(spooled) => Body::boxed(SpoolReader { spooled, at: 0, reading: None }),
+        }
+    }
+
+    pub(super) fn compared(&self) -> Compared<'_> {
+        match self {
+            Self::Held(bytes) => Compared::Held(bytes),
+            Self::Spooled(spooled) => Compared::Digest(&spooled.digest),
         }
     }
 

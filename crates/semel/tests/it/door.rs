@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use semel::core::Secret;
+use semel::core::{Secret, Store};
 use semel::engine::{Engine, EngineConfig};
 use semel::entropy::SystemEntropy;
 use semel::http::{Route, Routes};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::harness::TokioClock;
+use crate::harness::{Network, TokioClock};
 
 /// A request's body of any kind.
 pub(crate) type AnyBody = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
@@ -25,6 +25,7 @@ pub(crate) type AnyBody = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxE
 pub(crate) struct Door {
     service: BoxCloneSyncService<Request<AnyBody>, Response<Body>, Infallible>,
     pub(crate) engine: Engine,
+    pub(crate) network: Arc<Network>,
 }
 
 /// A response as far as tests look at it.
@@ -62,6 +63,8 @@ impl Door {
         Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let store = Arc::new(MemoryStore::new(TokioClock::new(), &SystemEntropy));
+        let network = Network::before(store);
+        let store = Arc::clone(&network) as Arc<dyn Store>;
         let engine =
             Engine::start(store, Secret::new(&[7; 32]), EngineConfig::default()).await.unwrap();
         let layer =
@@ -70,7 +73,7 @@ impl Door {
             let replied = handler(request);
             async move { Ok::<_, Infallible>(replied.await) }
         });
-        Self { service: BoxCloneSyncService::new(layer.layer(inner)), engine }
+        Self { service: BoxCloneSyncService::new(layer.layer(inner)), engine, network }
     }
 
     /// Sends `request`.

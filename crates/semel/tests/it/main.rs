@@ -10,6 +10,7 @@ mod errors;
 mod harness;
 mod layer;
 mod meters;
+mod observe;
 mod principals;
 mod spool;
 mod stores;
