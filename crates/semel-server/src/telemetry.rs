@@ -4,10 +4,16 @@
 //! short form of its id. Logs go to stderr, metrics to the admin listener.
 
 use std::io::IsTerminal;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use http::StatusCode;
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use semel::http::Word;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -105,11 +111,37 @@ pub(crate) async fn upkeep(handle: &PrometheusHandle) {
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// One request was answered.
-pub(crate) fn answered(answer: &'static str, status: u16, took: Duration) {
-    counter!(REQUESTS, "answer" => answer, "status" => status.to_string()).increment(1);
-    histogram!(SECONDS, "answer" => answer).record(took.as_secs_f64());
+/// One request was answered: with this word of `Idempotency-Status`, or without any.
+pub(crate) fn answered(word: Option<Word>, status: StatusCode, took: Duration) {
+    let word = word.and_then(|word| Word::ALL.iter().position(|one| *one == word));
+    let row = word.unwrap_or(UNKEYED);
+    let name = Word::ALL.get(row).map_or("unkeyed", |word| word.name());
+    let column = usize::from(status.as_u16() % STATUSES);
+    if let Some(handle) = HANDLES.requests.get(row * usize::from(STATUSES) + column) {
+        let made = || counter!(REQUESTS, "answer" => name, "status" => status.as_str().to_owned());
+        handle.get_or_init(made).increment(1);
+    }
+    if let Some(handle) = HANDLES.seconds.get(row) {
+        let made = || histogram!(SECONDS, "answer" => name);
+        handle.get_or_init(made).record(took.as_secs_f64());
+    }
 }
+
+/// The row behind those of the words.
+const UNKEYED: usize = Word::ALL.len();
+/// One more than the greatest status.
+const STATUSES: u16 = 1000;
+
+/// Looked up once each: by name and labels they would be looked up, and allocated, at every request.
+struct Handles {
+    requests: Vec<OnceLock<Counter>>,
+    seconds: Vec<OnceLock<Histogram>>,
+}
+
+static HANDLES: LazyLock<Handles> = LazyLock::new(|| Handles {
+    requests: (0..(UNKEYED + 1) * usize::from(STATUSES)).map(|_| OnceLock::new()).collect(),
+    seconds: (0..=UNKEYED).map(|_| OnceLock::new()).collect(),
+});
 
 /// Counts one connection as open until it is dropped.
 #[derive(Debug)]

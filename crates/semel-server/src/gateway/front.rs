@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
+use semel::http::Word;
 use semel::http::status::IDEMPOTENCY_STATUS;
 use tower::Service;
 
@@ -56,7 +57,7 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let began = Instant::now();
         if let Some((status, why)) = refuse(&request) {
-            telemetry::answered("refused", status.as_u16(), began.elapsed());
+            telemetry::answered(Some(Word::Refused), status, began.elapsed());
             let mut response = plain::answer(status, why).map(Either::Right);
             // What follows on this connection cannot be told from the body of this request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -68,23 +69,17 @@ where
         let inner = self.inner.clone();
         Box::pin(async move {
             let response = tower::ServiceExt::oneshot(inner, request).await?;
-            let answer = answer_of(&response);
-            telemetry::answered(answer, response.status().as_u16(), began.elapsed());
+            telemetry::answered(word_of(&response), response.status(), began.elapsed());
             Ok(response.map(Either::Left))
         })
     }
 }
 
 /// The word of `Idempotency-Status`, for counting.
-fn answer_of<B>(response: &Response<B>) -> &'static str {
-    let said = response.headers().get(IDEMPOTENCY_STATUS).and_then(|value| value.to_str().ok());
-    let Some(said) = said else { return "unkeyed" };
-    let word = said.split(';').next().unwrap_or(said).trim();
-    semel::http::Word::ALL
-        .into_iter()
-        .map(semel::http::Word::name)
-        .find(|name| *name == word)
-        .unwrap_or("unkeyed")
+fn word_of<B>(response: &Response<B>) -> Option<Word> {
+    let said = response.headers().get(IDEMPOTENCY_STATUS)?.to_str().ok()?;
+    let name = said.split(';').next()?.trim();
+    Word::ALL.into_iter().find(|word| word.name() == name)
 }
 
 fn refuse<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {

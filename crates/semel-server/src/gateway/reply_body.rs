@@ -75,7 +75,7 @@ impl Timed {
             self.len += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         let held = self.len <= self.held_max;
-        if polled.is_pending() && held && self.deadline.as_mut().poll(cx).is_ready() {
+        if !polled.is_ready() && held && self.deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(ReplyError::TooSlow(self.limit))));
         }
         polled

@@ -12,3 +12,4 @@ mod keyed;
 mod proxy;
 mod start;
 mod stop;
+mod tls;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
-use super::within;
+use super::{DEADLINE, within};
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
@@ -26,13 +26,31 @@ pub(crate) async fn run(args: &[&str]) -> Ended {
 }
 
 async fn finish(mut command: Command) -> Ended {
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = within("the command ends", output).await.unwrap().unwrap();
-    Ended {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let process = child.id();
+    let mut output = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let in_time = tokio::time::timeout(DEADLINE, &mut output).await;
+    let late = in_time.is_err();
+    let output = match in_time {
+        Ok(output) => output,
+        Err(_) => {
+            send(process, Signal::KILL);
+            output.await
+        }
+    };
+    let output = output.unwrap().unwrap();
+    let ended = Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    };
+    assert!(!late, "the command should have ended: {ended:?}");
+    ended
+}
+
+fn send(process: u32, signal: Signal) {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a child has a process id"), signal).unwrap();
 }
 
 /// The binary in an environment without any `SEMEL_…` and without a terminal's colours.
@@ -41,14 +59,15 @@ pub(crate) fn command() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEMEL_")) {
         command.env_remove(name);
     }
+    // Tests of TLS say themselves whom to trust.
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
     command.env("NO_COLOR", "1").stdin(Stdio::null());
     command
 }
 
 /// Presses ctrl-C for the process.
 pub(crate) fn interrupt(process: u32) {
-    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
-    kill_process(pid.expect("a child has a process id"), Signal::INT).unwrap();
+    send(process, Signal::INT);
 }
 
 /// How to start a server.
@@ -183,8 +202,7 @@ impl Semel {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a child has a process id"), signal).unwrap();
+        send(self.child.id(), signal);
     }
 
     /// SIGTERM; returns how it ended.
