@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p semel --features embedded --bench record_log` prints one table. The two sides of
 //! a ratio run in turns within one run; a ratio is the median of its rounds. `SEMEL_BENCH_KEYS` says how many keys are
-//! opened after a kill (1,000,000), `SEMEL_BENCH_DIR` where (the system's temporary directory).
+//! opened after a kill (1,000,000), `SEMEL_BENCH_DIR` where (the system's temporary directory); `SEMEL_BENCH_ONLY=open` leaves out all else.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run stops")]
@@ -38,6 +38,9 @@ fn main() {
     let base = std::env::var_os("SEMEL_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(base).unwrap();
     println!("| what | measured | goal |\n|---|---|---|");
+    if std::env::var_os("SEMEL_BENCH_ONLY").is_some_and(|only| only == "open") {
+        return reopen(dir.path());
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let clock = Arc::new(Shifted::default());

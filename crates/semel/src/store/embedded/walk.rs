@@ -2,7 +2,7 @@
 
 use semel_core::{RecordId, Timestamp};
 
-use super::batch::{BatchHeader, Kind, SECTOR};
+use super::batch::{BatchHeader, SECTOR};
 use super::entry::{Class, Tally};
 use super::error::OpenError;
 use super::index::{Matches, Place};
@@ -13,7 +13,6 @@ use super::segment::{
     FIRST_BATCH, Segment, batch_at, header_is_whole, number, read_all, scan, segment_name,
 };
 use super::shared::{At, Flight, Shared, held};
-use super::staged::Old;
 
 /// Where the log ends.
 #[derive(Debug)]
@@ -169,7 +168,8 @@ fn fill(
     }
     let mut reserving = 0;
     let mut segments_read = 0;
-    for piece in &mut pieces {
+    // From the newest on: what an older segment says of a key that is known by then is superseded.
+    for piece in pieces.iter_mut().rev() {
         shared.clock.believe(piece.summary.high_water);
         shared.add_segment(piece.segment.clone());
         segments_read += usize::from(piece.read.is_some());
@@ -193,13 +193,13 @@ fn fill(
         first_time: read.as_ref().map_or(Timestamp::ZERO, |read| read.first_time),
         closed: read.as_ref().is_some_and(|read| read.closed),
         last_batch: read.and_then(|read| read.last_batch),
-        reserving: u64::try_from(reserving).unwrap_or(0),
+        reserving,
         segments_read,
     })
 }
 
-/// Returns by how much the number of records that reserve room grew.
-fn index_piece(shared: &Shared, piece: &mut Piece) -> Result<i64, OpenError> {
+/// Returns how many of its records reserve room.
+fn index_piece(shared: &Shared, piece: &mut Piece) -> Result<u64, OpenError> {
     let width = shared.options.bucket_width;
     let segment = piece.segment.id;
     let mut tally = Tally::default();
@@ -211,42 +211,30 @@ fn index_piece(shared: &Shared, piece: &mut Piece) -> Result<i64, OpenError> {
         let known = ids.as_ref().and_then(|ids| ids.get(n).copied());
         let id = || known.map_or_else(|| id_at(shared, place), Ok);
         if let Some(matches) = shared.index.add(entry.tag, place) {
-            reserving -= replace(shared, &matches, id()?, entry.tag, place)?;
+            if superseded(shared, &matches, id()?)? {
+                continue;
+            }
+            // Another key with the same first eight bytes.
+            shared.index.put(entry.tag, None, place);
         }
         if entry.class == Class::Flight {
             remember_flight(shared, id()?, At { place, len: entry.len })?;
         }
-        reserving += i64::from(entry.class.reserves());
+        reserving += u64::from(entry.class.reserves());
         tally.add(entry.len, entry.end, width);
     }
     held(&shared.tallies).insert(segment, tally);
     Ok(reserving)
 }
 
-/// Puts `place` where an earlier record of the same key stood, or beside others of its tag. Returns
-/// by how much the number of records that reserve room shrank.
-fn replace(
-    shared: &Shared,
-    matches: &Matches,
-    id: RecordId,
-    tag: u64,
-    place: Place,
-) -> Result<i64, OpenError> {
-    let width = shared.options.bucket_width;
-    for earlier in matches.iter() {
-        if id_at(shared, earlier)? != id {
-            continue;
+/// Whether one of these places holds a record of the same key, which is then a later one.
+fn superseded(shared: &Shared, matches: &Matches, id: RecordId) -> Result<bool, OpenError> {
+    for later in matches.iter() {
+        if id_at(shared, later)? == id {
+            return Ok(true);
         }
-        let old = old_at(shared, earlier, id)?;
-        if let Some(tally) = held(&shared.tallies).get_mut(&earlier.segment()) {
-            tally.take(old.at.len, old.end, width);
-        }
-        held(&shared.flights).remove(&id);
-        shared.index.put(tag, Some(earlier), place);
-        return Ok(i64::from(old.class.reserves()));
     }
-    shared.index.put(tag, None, place);
-    Ok(0)
+    Ok(false)
 }
 
 fn damaged(place: Place) -> OpenError {
@@ -260,18 +248,6 @@ fn damaged(place: Place) -> OpenError {
 fn id_at(shared: &Shared, place: Place) -> Result<RecordId, OpenError> {
     let bytes = shared.frame(place).ok().flatten().ok_or_else(|| damaged(place))?;
     bytes.frame().map(|frame| frame.id).ok_or_else(|| damaged(place))
-}
-
-fn old_at(shared: &Shared, place: Place, id: RecordId) -> Result<Old, OpenError> {
-    let bytes = shared.frame(place).ok().flatten().ok_or_else(|| damaged(place))?;
-    let at = At { place, len: bytes.len() };
-    if bytes.frame().is_some_and(|frame| frame.kind == Kind::Delete) {
-        return Ok(Old { at, class: Class::Deleted, end: Timestamp::ZERO });
-    }
-    Ok(match bytes.record(id) {
-        Ok(record) => Old::of(&record, at),
-        Err(_) => Old { at, class: Class::Ended, end: Timestamp::NEVER },
-    })
 }
 
 fn remember_flight(shared: &Shared, id: RecordId, at: At) -> Result<(), OpenError> {
