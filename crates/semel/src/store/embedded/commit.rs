@@ -181,7 +181,11 @@ impl Log {
         let used = self.active.end > FIRST_BATCH;
         let bucket = self.bucket(now);
         let over = used && bucket > self.active.bucket;
-        if over || span > self.active.segment.capacity - self.active.end {
+        if over {
+            self.rotate()?;
+        }
+        // More than once only where a segment in store is left from smaller settings.
+        while span > self.active.segment.capacity - self.active.end {
             self.rotate()?;
         }
         if self.active.end == FIRST_BATCH {

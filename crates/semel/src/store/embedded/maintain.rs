@@ -22,7 +22,7 @@ use super::batch::Kind;
 use super::entry::{Class, Entry, record_end};
 use super::index::Place;
 use super::index_file::Summary;
-use super::segment::{Segment, index_name, read_all, scan, spent_name};
+use super::segment::{FIRST_BATCH, Segment, batch_at, index_name, read_all, scan, spent_name};
 use super::shared::{Shared, held};
 use super::spent::{SpentEntry, TableWriter};
 use super::supply::is_full;
@@ -130,10 +130,26 @@ impl Maintenance {
         Ok(())
     }
 
+    /// The sequence of the first batch of a segment; of the next one's, if it took none.
+    fn first_sequence(&self, id: u32, bytes: &[u8]) -> io::Result<u64> {
+        if let Some(first) = batch_at(bytes, id, FIRST_BATCH) {
+            return Ok(first.sequence);
+        }
+        let (first_segment, first_sequence) = {
+            let manifest = held(&self.shared.manifest);
+            (manifest.first_segment, manifest.first_sequence)
+        };
+        if id == first_segment {
+            return Ok(first_sequence);
+        }
+        let before = Summary::read(&*self.shared.disk, id - 1);
+        let before = before.ok_or_else(|| io::Error::other("an index file is gone"))?;
+        Ok(before.next_sequence)
+    }
+
     fn index_one(&self, segment: &Segment) -> io::Result<()> {
         let bytes = read_all(&*segment.file)?;
-        let first = super::segment::batch_at(&bytes, segment.id, super::segment::FIRST_BATCH);
-        let found = scan(&bytes, segment.id, first.map_or(0, |header| header.sequence));
+        let found = scan(&bytes, segment.id, self.first_sequence(segment.id, &bytes)?);
         let (summary, _) = Summary::of(segment.id, &bytes, &found);
         let used = held(&self.shared.tallies).get(&segment.id).map_or(0, |tally| tally.used);
         if u64::from(summary.end) < used {

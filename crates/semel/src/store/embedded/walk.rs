@@ -78,6 +78,7 @@ pub(super) fn walk(
         pieces.push(piece);
         // Segments are used in order: an empty one before a used one never took a batch.
         for skipped in empty.drain(..) {
+            held(&shared.tallies).insert(skipped.id, Tally::default());
             shared.add_segment(skipped);
         }
     }

@@ -253,6 +253,32 @@ fn full_segments_are_opened_by_their_index_files() {
 }
 
 #[test]
+fn segments_may_become_larger_between_two_runs() {
+    let mut rig = Rig::new();
+    rig.maintain();
+    rig.options.segment_bytes = 256 << 10;
+    rig.options.batch_bytes = 64 << 10;
+    rig.options.reply_cap = 80 << 10;
+    rig.kill();
+    for n in 0..20 {
+        rig.complete(id(n), 70_000);
+    }
+    rig.kill();
+    for n in 0..20 {
+        assert_eq!(rig.act(id(n), &claim(2)), Ok(Answer::Replay), "key {n}");
+    }
+    rig.clock.advance(DAY.plus(HOUR));
+    rig.maintain();
+    rig.maintain();
+    for _ in 0..2 {
+        rig.kill();
+        for n in 0..20 {
+            assert_eq!(rig.act(id(n), &claim(2)), Ok(Answer::Spent), "key {n}");
+        }
+    }
+}
+
+#[test]
 fn tables_of_spent_keys_are_merged_so_that_few_are_asked() {
     let mut rig = Rig::new();
     let mut keys = 0;
