@@ -182,6 +182,7 @@ fn reopen(dir: &std::path::Path) {
     assert_eq!(store.opened().keys as u64, keys);
     let goal = if keys >= 10_000_000 { "<= 6" } else { "-" };
     row(&format!("open after a kill, {keys} keys, s"), format!("{took:.2}"), goal);
+    row("segments that had no index file yet", store.opened().segments_read, "-");
     let stats = store.stats();
     row("memory a key after it, bytes", stats.index_bytes / stats.keys.max(1), "<= 32");
 }
