@@ -9,6 +9,7 @@ mod demo;
 mod flags_page;
 mod harness;
 mod keyed;
+mod kill;
 mod proxy;
 mod start;
 mod stop;

@@ -141,6 +141,13 @@ impl Client {
         Self { stream, buffer: vec![] }
     }
 
+    /// The same where nobody may be there.
+    pub(crate) async fn try_connect(addr: SocketAddr) -> Option<Self> {
+        let stream = within("connecting", TcpStream::connect(addr)).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, buffer: vec![] })
+    }
+
     /// Sends bytes as they are. The other side may have closed: that shows at reading.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = within("sending", self.stream.write_all(bytes)).await;
