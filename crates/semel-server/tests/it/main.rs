@@ -13,4 +13,5 @@ mod kill;
 mod proxy;
 mod start;
 mod stop;
+mod stripe;
 mod tls;
