@@ -21,13 +21,19 @@ mod weakness;
 
 use std::fmt;
 
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 pub use scope::{Principal, Scope, ScopeError};
 pub use weakness::{BITS_MIN, Weakness};
 
 /// The most bytes that a key may have, after unquoting.
 pub const KEY_BYTES_MAX: usize = 255;
+
+/// 2020-01-01T00:00:00Z: before it nobody made a UUIDv7, whose first draft is of that year.
+pub const TIMED_FROM: Timestamp = Timestamp::from_unix_ms(1_577_836_800_000);
+
+/// A year: no clock that makes keys is further ahead.
+pub const TIMED_AHEAD: Span = Span::from_secs(366 * 86_400);
 
 /// An idempotency key: 1 to 255 bytes of printable ASCII, compared byte for byte.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -140,6 +146,18 @@ impl Key {
         uuid::parse(self.as_bytes())?.time().map(Timestamp::from_unix_ms)
     }
 
+    /// The time that the key carries, where somebody can have made it then: not before
+    /// [`TIMED_FROM`], nor further ahead of `now` than [`TIMED_AHEAD`].
+    ///
+    /// 128 random bits spelled as a UUID (the Stripe SDK for Python makes its keys so) look like a
+    /// UUIDv7 once in 64 times, and their time lies anywhere in 8,900 years. To believe it would refuse
+    /// such a key for good; beyond these bounds it is a key without a time. Within them one random key in
+    /// some 80,000 is still taken for a timed one, and refused rather than run unsafely.
+    #[must_use]
+    pub fn time_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.time().filter(|time| (TIMED_FROM..=now.plus(TIMED_AHEAD)).contains(time))
+    }
+
     /// Why the key may be met again by accident, or `None` for a good one.
     #[must_use]
     pub fn weakness(&self, now: Timestamp) -> Option<Weakness> {
@@ -229,6 +247,25 @@ mod tests {
             "+17F22E2-79B0-7CC3-98C4-DC0C0C07398F",
         ] {
             assert_eq!(key(other).time(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_believed_where_a_key_can_have_been_made_then() {
+        // 2026-04-01T00:00:00Z.
+        let now = Timestamp::from_unix_ms(1_775_001_600_000);
+        let at = |ms: u64| {
+            let hex = format!("{ms:012x}");
+            let key = key(&format!("{}-{}-7000-8000-000000000000", &hex[..8], &hex[8..]));
+            key.time_at(now).map(Timestamp::as_unix_ms)
+        };
+        let day = 86_400_000;
+        let (from, last) = (TIMED_FROM.as_unix_ms(), now.as_unix_ms() + 366 * day);
+        for real in [from, now.as_unix_ms() - day, now.as_unix_ms() + day, last] {
+            assert_eq!(at(real), Some(real));
+        }
+        for random in [0, from - 1, last + 1, 0x6b58_8d2e_326f] {
+            assert_eq!(at(random), None, "{random}");
         }
     }
 

@@ -64,7 +64,7 @@ impl Inner {
         let event = Event::Claim(Claim {
             owner,
             fingerprint: operation.fingerprint,
-            key_time: operation.key.time(),
+            key_time: operation.key.time_at(self.clock.now()),
         });
         let mut looked = seen.is_some();
         let mut current = seen;

@@ -83,7 +83,7 @@ impl Engine {
         let record = self.0.load(id).await?;
         let now = self.0.clock.now();
         let Some(record) = record else {
-            let void = Event::Void(key.and_then(Key::time));
+            let void = Event::Void(key.and_then(|key| key.time_at(now)));
             let policy = self.0.policy(policy);
             let too_old = step(None, &void, now, &policy).answer == Answer::TooOld;
             return Ok(if too_old {
@@ -125,7 +125,8 @@ impl Engine {
         key: Option<&Key>,
         policy: &Policy,
     ) -> Result<Applied, StoreError> {
-        self.0.apply(id, &Event::Void(key.and_then(Key::time)), policy).await
+        let key_time = key.and_then(|key| key.time_at(self.0.clock.now()));
+        self.0.apply(id, &Event::Void(key_time), policy).await
     }
 
     /// The caller has its reply: completed becomes spent.

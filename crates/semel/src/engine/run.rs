@@ -137,7 +137,7 @@ impl Inner {
         let claim = Event::Claim(Claim {
             owner: Owner(random(self.config.entropy.as_ref())),
             fingerprint: operation.fingerprint,
-            key_time: operation.key.time(),
+            key_time: operation.key.time_at(self.clock.now()),
         });
         match step(record.as_ref(), &claim, self.clock.now(), policy).answer {
             Answer::Execute => Answered::Refused(Refusal::Overloaded),

@@ -171,3 +171,17 @@ async fn a_key_that_carries_its_time_is_refused_ahead_of_the_clock_and_before_al
     let refused = ask(semel.addr, &void).await;
     assert_eq!(said(&refused), "410 refused SEM-0206 unknown not-run never");
 }
+
+#[tokio::test]
+async fn random_bits_that_look_like_a_timed_key_are_a_key_without_a_time() {
+    // The Stripe SDK for Python makes its keys of 128 random bits: one in 64 is spelled as a UUIDv7,
+    // of the year 5700 or 900. It was refused as dated ahead, or as too old, and so was the charge.
+    let upstream = Upstream::start().await;
+    let semel = serve(upstream.addr).start().await;
+    for random in ["6b588d2e-326f-7b09-8918-84b30dcd6078", "00000d2e-326f-7b09-b918-84b30dcd6078"] {
+        let request = charge(0).key(random);
+        assert_eq!(said(&ask(semel.addr, &request).await), "201 executed", "{random}");
+        assert_eq!(said(&ask(semel.addr, &request).await), "201 replayed", "{random}");
+    }
+    assert_eq!(upstream.effects(), 2);
+}
