@@ -223,9 +223,17 @@ impl Inner {
         }
     }
 
-    /// What the record says to a caller of the same request.
+    /// What the record says to a caller.
     fn answer_from<T>(&self, operation: &Operation, record: Record) -> Answered<T> {
+        let first = record.fingerprint.unwrap_or_default();
         match record.state {
+            // An executor that lost its record may find another request's there: its own attempt
+            // had released the key, and somebody took it for another body.
+            State::Completed | State::InFlight | State::InDoubt(_)
+                if !first.matches(&operation.fingerprint) =>
+            {
+                Answered::Refused(Refusal::Mismatch { first, effect: record.effect() })
+            }
             State::Completed => match record.outcome.as_ref().map(|outcome| &outcome.reply) {
                 Some(StoredReply::Sealed(sealed)) => {
                     let sealed = sealed.clone();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use semel::core::machine::{Answer, Resolution};
 use semel::core::record::{Settled, StoredReply};
-use semel::core::{Effect, OnLapse, Policy, Span, State};
-use semel::engine::{Answered, Concluded, EngineConfig, Refusal};
+use semel::core::{Effect, Fingerprint, OnLapse, Policy, Span, State};
+use semel::engine::{Answered, Concluded, EngineConfig, Operation, Refusal};
 use tokio::time::Duration;
 
 use crate::harness::{Fate, World, replied, word};
@@ -128,4 +128,25 @@ async fn nothing_runs_on_a_store_that_began_another_life() {
     store.switch();
     let world = World { engine, ..world };
     assert_eq!((word(&world.run(1).await), world.effects()), ("store", 0));
+}
+
+/// Found by the simulator: an executor that had released its key, and had to repeat that settle
+/// because its answer was lost, found another body's completed record there and gave its caller the
+/// other request's reply.
+#[tokio::test(start_paused = true)]
+async fn a_released_executor_is_not_given_the_reply_of_another_body() {
+    let world = World::new().await;
+    world.network.swaps(&[Fate::Pass, Fate::AnswerLost]);
+    let first = world.operation(1);
+    let other = Operation {
+        fingerprint: Fingerprint { rules: 1, digest: [2; 16], parts: [2; 6] },
+        ..first.clone()
+    };
+    let takes = Duration::from_millis(100);
+    let first = tokio::spawn(world.run_as(first, SECS_5, takes, Concluded::Released));
+    // The settle lands at 100 ms and is repeated 10 ms later.
+    tokio::time::sleep(Duration::from_millis(105)).await;
+    let other = world.run_as(other, SECS_5, Duration::ZERO, replied()).await;
+    assert_eq!(word(&other), "executed");
+    assert_eq!(word(&first.await.unwrap()), "mismatch");
 }
