@@ -252,8 +252,23 @@ impl Inner {
         }
     }
 
+    /// The store's status, of the life that this engine knows.
+    pub(super) async fn status(&self) -> Result<Status, StoreError> {
+        let status = self.bounded(self.store.status()).await?;
+        if status.incarnation == self.incarnation {
+            return Ok(status);
+        }
+        let (expected, found) = (self.incarnation, status.incarnation);
+        Err(StoreError::WrongIncarnation { expected, found })
+    }
+
     pub(super) async fn load(&self, id: RecordId) -> Result<Option<Record>, StoreError> {
         let Loaded { record, at } = self.bounded(self.store.load(id)).await?;
+        if record.is_none() {
+            // Only a swap names the incarnation that it believes in, so "no such key" may be the
+            // word of a store that came back empty.
+            self.status().await?;
+        }
         self.clock.observe(at);
         Ok(record)
     }

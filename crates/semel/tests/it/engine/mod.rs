@@ -4,3 +4,4 @@ mod claims;
 mod executions;
 mod keys;
 mod settles;
+mod wrong_store;
