@@ -2,4 +2,6 @@
 #![cfg(test)]
 
 mod machine_page;
+mod sim;
 mod tidy;
+mod zoo;

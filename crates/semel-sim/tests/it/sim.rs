@@ -1,0 +1,115 @@
+//! Many seeds, and that a seed is a replay.
+
+use std::sync::OnceLock;
+
+use semel_sim::faults::FaultCounts;
+use semel_sim::options::{Backend, Options};
+use semel_sim::run::{Report, run, run_seed};
+
+/// Seeds in all; `SEMEL_SIM_SEEDS` and `SEMEL_SIM_FROM` choose others.
+const SEEDS: u64 = 2000;
+/// Tests that share them, so that they run side by side.
+const PARTS: u64 = 8;
+/// Kinds of fault that must strike in each part.
+const KINDS_MIN: usize = 15;
+
+fn asked(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn said(report: &Report) -> String {
+    let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
+    format!(
+        "{}{}\nreplay: cargo run -p semel-sim -- --seed {} --trace",
+        report.options,
+        violations.join("\n"),
+        report.options.seed
+    )
+}
+
+/// Runs one part of the seeds.
+fn seeds(part: u64) {
+    let (from, seeds) = (asked("SEMEL_SIM_FROM", 0), asked("SEMEL_SIM_SEEDS", SEEDS));
+    let (mut counts, mut failed, mut ops, mut ran) = (FaultCounts::default(), Vec::new(), 0, 0);
+    for seed in (from + part..from + seeds).step_by(usize::try_from(PARTS).unwrap()) {
+        let report = run_seed(seed);
+        counts.merge(&report.history.faults());
+        ops += report.ops;
+        ran += 1;
+        if !report.violations.is_empty() {
+            failed.push(said(&report));
+        }
+    }
+    println!("{ran} seeds, {ops} calls, {} faults of {} kinds", counts.total(), counts.kinds());
+    println!("{counts}");
+    assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n\n"));
+    assert!(counts.kinds() >= KINDS_MIN, "only {} kinds of fault struck", counts.kinds());
+}
+
+/// One test for each part.
+macro_rules! parts {
+    ($($name:ident: $part:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            seeds($part);
+        })*
+
+        #[test]
+        fn no_part_is_left_out() {
+            assert_eq!([$($part),*], [0, 1, 2, 3, 4, 5, 6, 7]);
+            assert_eq!(PARTS, 8);
+        }
+    };
+}
+
+parts! {
+    seeds_of_part_1: 0,
+    seeds_of_part_2: 1,
+    seeds_of_part_3: 2,
+    seeds_of_part_4: 3,
+    seeds_of_part_5: 4,
+    seeds_of_part_6: 5,
+    seeds_of_part_7: 6,
+    seeds_of_part_8: 7,
+}
+
+fn calm_options() -> &'static Options {
+    static CALM: OnceLock<Options> = OnceLock::new();
+    CALM.get_or_init(|| {
+        let mut options = Options::of_seed(1);
+        options.rates.clear();
+        options.strikes.clear();
+        options
+    })
+}
+
+/// Without faults every operation is done once and every caller is told so: a simulator in which
+/// nothing ever succeeds would break no promise either.
+#[test]
+fn in_calm_weather_everything_is_done() {
+    for backend in [Backend::Memory, Backend::Plain] {
+        let options = Options { backend, ..calm_options().clone() };
+        let errands = usize::from(options.errands);
+        let report = run(options, None);
+        assert_eq!(report.violations, [], "{backend:?}");
+        let text = report.history.to_string();
+        assert_eq!(text.matches(" began fence ").count(), errands, "{backend:?}: {text}");
+        assert!(text.matches("<- Executed").count() == errands, "{backend:?}: {text}");
+        assert!(text.matches("<- Replayed").count() >= errands, "{backend:?}: {text}");
+    }
+}
+
+#[test]
+fn two_runs_of_a_seed_are_the_same_to_the_byte() {
+    for seed in [0, 7, 21, 99, 256, 833, 1202, 1814] {
+        let (first, second) = (run_seed(seed), run_seed(seed));
+        assert!(first.history.0.len() > 20, "seed {seed} does next to nothing");
+        assert_eq!(first.history.to_string(), second.history.to_string(), "seed {seed}");
+        assert_eq!(first.options.to_string(), second.options.to_string(), "seed {seed}");
+    }
+}
+
+#[test]
+fn different_seeds_differ() {
+    assert_ne!(run_seed(1).history.to_string(), run_seed(2).history.to_string());
+}
