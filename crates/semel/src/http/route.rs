@@ -4,12 +4,14 @@
 //! configuration. [`Route::check`] refuses what could never work, before the first request. Which
 //! route a request falls under is [`super::routes`]'s to say.
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method, header};
 use semel_core::fingerprint::{FingerprintRules, Pointer};
 use semel_core::policy::PolicyError;
 use semel_core::{Policy, Span};
 
 use super::cors::{Cors, CorsError};
+use super::problem::RESERVED;
 use super::status::IDEMPOTENCY_KEY;
 
 /// Whether requests must, may, or do not bear a key.
@@ -107,6 +109,16 @@ pub struct Quota {
     pub window: Span,
 }
 
+/// A question to the service, asked before each replay with the caller's own credentials: anything but
+/// 2xx is passed on in place of the stored reply, and the record stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reauthorize {
+    /// A safe method.
+    pub method: Method,
+    /// Path, and query if any: `/me`.
+    pub path: String,
+}
+
 /// The rules of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -146,6 +158,9 @@ pub struct Route {
     pub fingerprint: FingerprintRules,
     /// How many new keys one principal may begin on this route. Default: as many as it likes.
     pub quota: Option<Quota>,
+    /// What is asked before each replay. Default: nothing, so that a replay goes to whoever shows the
+    /// same principal and key.
+    pub reauthorize: Option<Reauthorize>,
     /// What browsers are told on answers that are Semel's own. Default: nothing; then preflights pass
     /// untouched, too.
     pub cors: Option<Cors>,
@@ -176,6 +191,7 @@ impl Default for Route {
             store_down: StoreDown::default(),
             fingerprint: FingerprintRules::default(),
             quota: None,
+            reauthorize: None,
             cors: None,
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
@@ -270,6 +286,16 @@ pub enum RouteError {
         "`settle_wait` is zero: every reply would be answered 503 not-recorded; set some seconds"
     )]
     NoSettleWait,
+    /// It would change something, or could not be asked.
+    #[error(
+        "`reauthorize` ({method} {path}) must be a safe method, and a path that begins with `/` outside {RESERVED}"
+    )]
+    Reauthorize {
+        /// As configured.
+        method: Method,
+        /// As configured.
+        path: String,
+    },
     /// Cross-origin answers.
     #[error(transparent)]
     Cors(#[from] CorsError),
@@ -310,6 +336,16 @@ impl Route {
         self.check_statuses()?;
         if self.settle_wait == Span::ZERO {
             return Err(RouteError::NoSettleWait);
+        }
+        if let Some(Reauthorize { method, path }) = &self.reauthorize {
+            let target = path.parse::<PathAndQuery>();
+            if !method.is_safe()
+                || !target
+                    .is_ok_and(|t| t.path().starts_with('/') && !t.path().starts_with(RESERVED))
+            {
+                let (method, path) = (method.clone(), path.clone());
+                return Err(RouteError::Reauthorize { method, path });
+            }
         }
         if let Some(Quota { keys, window }) = self.quota
             && (keys == 0 || window == Span::ZERO || window.is_forever())
@@ -406,6 +442,12 @@ mod tests {
         let ok = Route::default;
         let body = |p: &str| KeySource::Body(p.to_owned());
         let tenant = header("x-tenant");
+        let reauthorize = |method, path: &str| {
+            let path = path.to_owned();
+            Route { reauthorize: Some(Reauthorize { method, path }), ..ok() }
+        };
+        let refused =
+            |method, path: &str| RouteError::Reauthorize { method, path: path.to_owned() };
         let cases = [
             (Route { methods: vec![], ..ok() }, RouteError::NoMethods),
             (
@@ -440,6 +482,9 @@ mod tests {
                 Route { quota: Some(Quota { keys: 0, window: DEADLINE }), ..ok() },
                 RouteError::Quota { keys: 0, window: DEADLINE },
             ),
+            (reauthorize(Method::POST, "/me"), refused(Method::POST, "/me")),
+            (reauthorize(Method::GET, "me"), refused(Method::GET, "me")),
+            (reauthorize(Method::GET, RESERVED), refused(Method::GET, RESERVED)),
             (Route { body_max: 9, ..ok() }, RouteError::BodyMemory { memory: 1 << 20, max: 9 }),
             (
                 Route { reply_max: REPLY_LIMIT + 1, ..ok() },

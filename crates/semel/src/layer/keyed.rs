@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
+use metrics::Histogram;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
 use semel_core::{Fingerprint, RecordId};
 use tokio::time::Instant;
@@ -12,11 +13,13 @@ use tower::{Service, ServiceExt};
 
 use super::answer::{Asked, problem_response, respond};
 use super::body::{Body, BoxError};
-use super::capture::{capture, in_doubt};
+use super::capture::{Live, capture, in_doubt};
+use super::path::plain;
 use super::quota::{Admitted, Place};
+use super::reauthorize::{question, refusal};
 use super::service::Shared;
 use super::spool::{Compared, Payload};
-use crate::engine::{Answered, Attempt, Bounds, Operation, Refusal, Standing};
+use crate::engine::{Answered, Attempt, Bounds, Executed, Operation, Refusal, Standing};
 use crate::http::extract::Keyed;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
 use crate::http::route::StoreDown;
@@ -37,7 +40,7 @@ pub(super) struct Call {
 pub(super) async fn answer<S, RB>(
     shared: &Shared,
     call: Call,
-    mut inner: S,
+    inner: S,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<RB>> + Clone + Send + 'static,
@@ -64,6 +67,7 @@ where
     let bounds = Bounds { wait: wait.bound, settle: route.settle_wait };
     let headers = coding_wanted(&parts.headers);
 
+    let question = question(&route, &parts).map(|question| (inner.clone(), question));
     let request = Request::from_parts(parts, body);
     let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
     let running = Arc::clone(&route);
@@ -76,17 +80,7 @@ where
             if let Some(counted) = begins {
                 counted.begins();
             }
-            let call = inner.call(request.map(Payload::into_body));
-            async move {
-                let began = Instant::now();
-                let executed = match call.await {
-                    Ok(response) => capture(response, &running).await,
-                    // An error of the inner service says nothing about what it did before.
-                    Err(_error) => in_doubt(),
-                };
-                execution.record(began.elapsed().as_secs_f64());
-                executed
-            }
+            execute(inner, request, running, execution)
         })
         .await;
     drop(counted);
@@ -94,13 +88,41 @@ where
     if let Some((inner, request)) = spare.filter(|_| store_failed) {
         // The route says so by name, and publishes that its promise is best effort.
         metrics::counter!("semel_unprotected_total").increment(1);
-        return Ok(inner.oneshot(request.map(Payload::into_body)).await?.map(Body::boxed));
+        return Ok(plain(inner.oneshot(request.map(Payload::into_body)).await?));
+    }
+    if matches!(answered, Answered::Replayed { .. })
+        && let Some((inner, question)) = question
+        && let Some(refusal) = refusal(inner, question).await?
+    {
+        return Ok(refusal);
     }
     let asked =
         Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
     let mut response = respond(answered, &asked);
     note(response.headers_mut(), wait.applied, warnings);
     Ok(response)
+}
+
+/// One execution of the inner service, and what it came to.
+async fn execute<S, RB>(
+    mut inner: S,
+    request: Request<Payload>,
+    route: Arc<Route>,
+    seconds: Histogram,
+) -> Executed<Live>
+where
+    S: Service<Request<Body>, Response = Response<RB>>,
+    RB: http_body::Body<Data = Bytes> + Send + 'static,
+    RB::Error: Into<BoxError>,
+{
+    let began = Instant::now();
+    let executed = match inner.call(request.map(Payload::into_body)).await {
+        Ok(response) => capture(response, &route).await,
+        // An error of the inner service says nothing about what it did before.
+        Err(_error) => in_doubt(),
+    };
+    seconds.record(began.elapsed().as_secs_f64());
+    executed
 }
 
 /// Adds what the caller is told beside the answer.

@@ -60,6 +60,7 @@ mod observe;
 mod path;
 mod promise;
 mod quota;
+mod reauthorize;
 mod reserved;
 mod service;
 mod spool;

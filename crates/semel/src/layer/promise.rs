@@ -5,7 +5,7 @@ use semel_core::store::Capabilities;
 use serde_json::{Value, json};
 
 use crate::http::Routes;
-use crate::http::route::{Demand, KeySource, Mode, PrincipalSource, Route, StoreDown};
+use crate::http::route::{Demand, KeySource, Mode, PrincipalSource, Reauthorize, Route, StoreDown};
 
 /// What a layer protects: the service's name (keys of one service never meet those of another on the
 /// same store) and its routes.
@@ -104,6 +104,16 @@ fn promise(route: &Route, store: &Capabilities) -> &'static str {
 }
 
 fn assumptions(route: &Route) -> Vec<String> {
+    let mut assumptions = no_effect(route);
+    if let Some(Reauthorize { method, path }) = &route.reauthorize {
+        assumptions.push(format!(
+            "who gets a success from {method} {path} may see the stored replies of its principal"
+        ));
+    }
+    assumptions
+}
+
+fn no_effect(route: &Route) -> Vec<String> {
     if route.no_effect.is_empty() {
         return Vec::new();
     }

@@ -12,6 +12,7 @@ mod layer;
 mod meters;
 mod observe;
 mod principals;
+mod reauthorize;
 mod spool;
 mod stores;
 mod zoo;
