@@ -83,6 +83,9 @@ const BOUNDS: [f64; 14] = [
     30.0,
 ];
 
+/// Bytes, from an empty body to the largest that is read at all.
+const SIZES: [f64; 7] = [256.0, 1024.0, 4096.0, 65_536.0, 1_048_576.0, 8_388_608.0, 67_108_864.0];
+
 /// Records metrics in this process from now on, and returns what renders them.
 ///
 /// # Errors
@@ -90,6 +93,7 @@ const BOUNDS: [f64; 14] = [
 pub(crate) fn record() -> Result<PrometheusHandle, TelemetryError> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &SIZES)?
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| TelemetryError::Recorder)?;

@@ -56,6 +56,9 @@ async fn health_and_metrics_are_told() {
         "semel_requests_total{answer=\"executed\",status=\"201\"} 1",
         "semel_requests_total{answer=\"replayed\",status=\"201\"} 1",
         "semel_requests_total{answer=\"unkeyed\",status=\"201\"} 1",
+        "semel_keyed_requests_total{answer=\"replayed\"} 1",
+        "semel_keyed_body_bytes_bucket{le=\"256\"} 2",
+        "semel_store_seconds_bucket{call=\"swap\",outcome=\"ok\"",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
