@@ -1,6 +1,7 @@
 //! The integration tests of the simulator's crate, in one binary.
 #![cfg(test)]
 
+mod checker;
 mod machine_page;
 mod sim;
 mod tidy;

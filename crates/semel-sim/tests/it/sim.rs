@@ -62,15 +62,19 @@ macro_rules! parts {
     };
 }
 
-parts! {
-    seeds_of_part_1: 0,
-    seeds_of_part_2: 1,
-    seeds_of_part_3: 2,
-    seeds_of_part_4: 3,
-    seeds_of_part_5: 4,
-    seeds_of_part_6: 5,
-    seeds_of_part_7: 6,
-    seeds_of_part_8: 7,
+mod seeds {
+    use super::{PARTS, seeds};
+
+    parts! {
+        part_1: 0,
+        part_2: 1,
+        part_3: 2,
+        part_4: 3,
+        part_5: 4,
+        part_6: 5,
+        part_7: 6,
+        part_8: 7,
+    }
 }
 
 fn calm_options() -> &'static Options {
@@ -87,7 +91,7 @@ fn calm_options() -> &'static Options {
 /// nothing ever succeeds would break no promise either.
 #[test]
 fn in_calm_weather_everything_is_done() {
-    for backend in [Backend::Memory, Backend::Plain] {
+    for backend in [Backend::Memory, Backend::Plain, Backend::Log] {
         let options = Options { backend, ..calm_options().clone() };
         let errands = usize::from(options.errands);
         let report = run(options, None);
