@@ -3,6 +3,7 @@
 
 mod canary;
 mod crowd;
+mod disk;
 mod framing;
 mod inquiry;
 mod keys;

@@ -114,6 +114,22 @@ impl Serve {
         self
     }
 
+    /// Started by another program, which is to become it (`exec`) in the end: `program` gets `args`,
+    /// and behind them the command.
+    #[must_use]
+    pub(crate) fn through(self, program: &str, args: &[&str]) -> Self {
+        let mut outer = Command::new(program);
+        outer.args(args).arg(self.0.get_program()).args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        outer.stdin(Stdio::null());
+        Self(outer)
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) async fn start(mut self) -> Semel {
         let mut child = self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
