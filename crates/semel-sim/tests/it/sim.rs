@@ -117,3 +117,12 @@ fn two_runs_of_a_seed_are_the_same_to_the_byte() {
 fn different_seeds_differ() {
     assert_ne!(run_seed(1).history.to_string(), run_seed(2).history.to_string());
 }
+
+/// The store's clock jumped ahead between a claim and its answer. Under a policy of running again
+/// the claim was overtaken, and its executor, whose lease still ran by its own clock, began after
+/// the other one had replied: the checker took what that policy allows for a forgotten key.
+#[test]
+fn an_executor_that_was_overtaken_by_a_jump_of_the_clock() {
+    let report = run_seed(104_493);
+    assert_eq!(report.violations, [], "{}", said(&report));
+}
