@@ -113,7 +113,13 @@ async fn a_server_that_is_killed_under_load_charges_nobody_twice_and_forgets_no_
     while totals.kills < kills {
         let strike = *scene.events.borrow() + 1 + chance.below(SPREAD);
         let mut events = scene.events.subscribe();
-        within("there is load", events.wait_for(|n| *n >= strike)).await.unwrap();
+        let struck = within("there is load", events.wait_for(|n| *n >= strike));
+        tokio::select! {
+            biased;
+            // A caller's finding is shown at once, and not when all have run dry.
+            Some(ended) = callers.join_next() => panic!("a caller has ended: {ended:?}"),
+            struck = struck => drop(struck.unwrap()),
+        }
         semel.kill().await;
         let killed_at = SystemClock.now().as_unix_ms();
         totals.kills += 1;
