@@ -6,6 +6,7 @@ mod admin;
 mod cli;
 mod contract;
 mod demo;
+mod demo_taken;
 mod flags_page;
 mod harness;
 mod keyed;
