@@ -7,6 +7,7 @@ mod disk;
 mod framing;
 mod inquiry;
 mod keys;
+mod late;
 mod leaving;
 mod outcomes;
 mod payload;
