@@ -99,7 +99,7 @@ impl Operator {
                 let patience = policy.lease.plus(policy.grace()).as_ms();
                 // One who cannot wait relies on Semel to refuse it before the grace is over; that
                 // is counted by the store's clock, so only where nobody moves that.
-                let hasty = !thorough && world.clock_is_steady() && self.draws(200);
+                let hasty = !thorough && self.draws(200);
                 if seen_for <= patience && !hasty {
                     return;
                 }

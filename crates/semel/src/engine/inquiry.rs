@@ -5,7 +5,7 @@ use std::sync::Arc;
 use semel_core::machine::{Answer, Event, Resolution, Step, Write, step};
 use semel_core::record::{Effect, Record, State};
 use semel_core::store::{Filter, Listing, Page, Put, StoreError, Swapped};
-use semel_core::{Key, Policy, RecordId, Timestamp};
+use semel_core::{Key, Policy, RecordId, Span, Timestamp};
 use tokio::time::Instant;
 
 use super::Engine;
@@ -188,8 +188,19 @@ impl Inner {
         let mut backoff = Backoff::new();
         let mut current = self.load(id).await?;
         loop {
-            let Step { write, answer } = step(current.as_ref(), event, self.clock.now(), &policy);
+            let now = self.clock.now();
+            let Step { write, answer } = step(current.as_ref(), event, now, &policy);
             let put = match write {
+                Write::Put(record) if *event == Event::Resolve(Resolution::Released) => {
+                    // The grace is over by the store's clock, which may have jumped: the upstream
+                    // has had its time only when this engine saw all of it pass.
+                    let unseen = self.clock.unseen(record.grace.plus(Span::from_ms(1)));
+                    if unseen > Span::ZERO {
+                        let answer = Answer::TooSoon(now.plus(unseen));
+                        return Ok(Applied { answer, record: current });
+                    }
+                    Put::Record(record)
+                }
                 Write::Keep => return Ok(Applied { answer, record: current }),
                 Write::Put(record) => Put::Record(record),
                 Write::Delete => Put::Delete,

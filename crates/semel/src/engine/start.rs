@@ -142,6 +142,7 @@ impl Engine {
         config: EngineConfig,
     ) -> Result<Self, StartError> {
         let store = Observed::new(store);
+        let asked = Instant::now();
         let status = store.status().await?;
         if let Some(expected) = config.incarnation.filter(|known| *known != status.incarnation) {
             return Err(StartError::OtherIncarnation { expected, found: status.incarnation });
@@ -151,7 +152,7 @@ impl Engine {
             Bound::Other => return Err(StartError::OtherSecret),
         }
         let inner = Arc::new(Inner {
-            clock: StoreTime::new(status.at),
+            clock: StoreTime::new(status.at, asked),
             incarnation: status.incarnation,
             birth: status.birth,
             waiters: Waiters::new(config.waiters_per_key_max, config.waiters_max),
@@ -263,13 +264,14 @@ impl Inner {
     }
 
     pub(super) async fn load(&self, id: RecordId) -> Result<Option<Record>, StoreError> {
+        let asked = Instant::now();
         let Loaded { record, at } = self.bounded(self.store.load(id)).await?;
+        self.clock.observe(at, asked);
         if record.is_none() {
             // Only a swap names the incarnation that it believes in, so "no such key" may be the
             // word of a store that came back empty.
             self.status().await?;
         }
-        self.clock.observe(at);
         Ok(record)
     }
 
@@ -279,11 +281,12 @@ impl Inner {
         expected: Option<Version>,
         write: Put,
     ) -> Result<Swapped, StoreError> {
+        let asked = Instant::now();
         let deadline = self.clock.now().plus(self.config.deadline);
         let swap = Swap { id, incarnation: self.incarnation, expected, write, deadline };
         let swapped = self.bounded(self.store.swap(swap)).await?;
         match &swapped {
-            Swapped::Done { at } | Swapped::Conflict { at, .. } => self.clock.observe(*at),
+            Swapped::Done { at } | Swapped::Conflict { at, .. } => self.clock.observe(*at, asked),
         }
         Ok(swapped)
     }

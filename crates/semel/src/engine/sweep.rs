@@ -9,6 +9,8 @@ use semel_core::record::Record;
 use semel_core::store::{Filter, Listing, Page, Put, Status, StoreError, Swapped};
 use semel_core::{RecordId, State};
 
+use tokio::time::Instant;
+
 use super::start::Inner;
 
 /// Records looked at in one go.
@@ -30,8 +32,9 @@ pub(super) async fn run(engine: Weak<Inner>) {
 impl Inner {
     /// Handles what is due, at most one batch.
     pub(super) async fn sweep(self: &Arc<Self>) -> Result<(), StoreError> {
+        let asked = Instant::now();
         let Status { at, deletion_paused, .. } = self.status().await?;
-        self.clock.observe(at);
+        self.clock.observe(at, asked);
         if deletion_paused.is_some() {
             return self.sweep_lapsed().await;
         }

@@ -2,7 +2,7 @@
 //! to fail.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -24,19 +24,28 @@ use tokio::time::{Duration, Instant};
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
 
-/// The store's clock: Tokio's time, which tests hold still and move.
+/// The store's clock: Tokio's time, which tests hold still and move, and jumps beside it.
 #[derive(Debug)]
-pub(crate) struct TokioClock(Instant);
+pub(crate) struct TokioClock {
+    began: Instant,
+    ahead_ms: AtomicU64,
+}
 
 impl TokioClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Instant::now()))
+        Arc::new(Self { began: Instant::now(), ahead_ms: AtomicU64::new(0) })
+    }
+
+    /// Jumps ahead while no time passes.
+    pub(crate) fn jump(&self, by: Span) {
+        self.ahead_ms.fetch_add(by.as_ms(), Ordering::SeqCst);
     }
 }
 
 impl WallClock for TokioClock {
     fn now(&self) -> Timestamp {
-        START.plus(Span::from(self.0.elapsed()))
+        let ahead = Span::from_ms(self.ahead_ms.load(Ordering::SeqCst));
+        START.plus(Span::from(self.began.elapsed())).plus(ahead)
     }
 }
 
@@ -143,6 +152,7 @@ impl Store for Network {
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) network: Arc<Network>,
+    pub(crate) clock: Arc<TokioClock>,
     pub(crate) effects: Arc<AtomicU32>,
     pub(crate) policy: Arc<Policy>,
 }
@@ -161,13 +171,14 @@ impl World {
     }
 
     pub(crate) async fn with(config: EngineConfig, policy: Policy) -> Self {
-        let store = Arc::new(MemoryStore::new(TokioClock::new(), &SystemEntropy));
-        let network = Network::before(store);
+        let clock = TokioClock::new();
+        let wall = Arc::clone(&clock) as Arc<dyn WallClock>;
+        let network = Network::before(Arc::new(MemoryStore::new(wall, &SystemEntropy)));
         let engine =
             Engine::start(Arc::clone(&network) as Arc<dyn Store>, Secret::new(&[7; 32]), config)
                 .await
                 .unwrap();
-        Self { engine, network, effects: Arc::default(), policy: Arc::new(policy) }
+        Self { engine, network, clock, effects: Arc::default(), policy: Arc::new(policy) }
     }
 
     pub(crate) fn operation(&self, number: u32) -> Operation {

@@ -96,5 +96,6 @@ async fn answers_executions_bodies_and_calls_to_the_store_are_counted() {
     };
     // A claim and a settle; each retry meets the record at its first swap.
     assert_eq!([calls("swap", "ok"), calls("swap", "conflict")], [2, 2]);
-    assert_eq!([calls("status", "ok"), calls("bind", "ok")], [1, 1]);
+    assert_eq!(calls("bind", "ok"), 1);
+    assert!(calls("status", "ok") >= 1, "at the start, and at each sweep");
 }

@@ -84,6 +84,21 @@ async fn released_too_soon_is_refused_and_a_late_done_overturns_a_release() {
     assert_eq!(word(&world.run(1).await), "replayed");
 }
 
+/// A sends, the upstream works slowly, the store's clock jumps ahead: by that clock the grace is over,
+/// and the operator truly finds nothing. Released now, another would run beside the first.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_ends_no_grace() {
+    let (world, hung) = hung(replied()).await;
+    let id = world.operation(1).id;
+    world.clock.jump(Span::from_secs(34 * 60));
+    let soon = world.engine.resolve(id, Resolution::Released).await.unwrap();
+    assert!(matches!(soon.answer, Answer::TooSoon(_)), "{:?}", soon.answer);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let late = world.engine.resolve(id, Resolution::Released).await.unwrap();
+    assert_eq!(late.answer, Answer::Resolved, "a whole grace was seen to pass");
+    drop(hung);
+}
+
 #[tokio::test(start_paused = true)]
 async fn under_rerun_another_takes_over_and_the_first_is_answered_from_the_record() {
     let policy =
