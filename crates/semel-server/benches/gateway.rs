@@ -1,7 +1,7 @@
 //! The gateway against nginx's plain proxy: `cargo bench -p semel-server --bench gateway`.
 //!
 //! Needs `nginx` and `wrk` (Debian: nginx-light, wrk). One nginx is the upstream that both proxies
-//! stand before; another server block of it is the plain proxy, which remembers nothing. `wrk` keeps
+//! stand before; another, a process of its own, is the plain proxy, which remembers nothing. `wrk` keeps
 //! 64 connections busy with POST requests. Rounds are interleaved; printed are requests per second and
 //! the median of the ratios to nginx's proxy within each round, with their range.
 
@@ -45,40 +45,53 @@ fn until_it_answers(port: u16) {
     }
 }
 
-fn nginx(folder: &Path, upstream: u16, proxy: u16) -> Process {
+/// One nginx process with these blocks in its `http` block.
+fn nginx(folder: &Path, name: &str, port: u16, blocks: &str) -> Process {
+    let folder = folder.join(name);
+    fs::create_dir(&folder).unwrap();
     let at = folder.display();
-    let reply = format!("{{\"id\":\"ch_1\",\"note\":\"{}\"}}", "x".repeat(220));
-    let user = match fs::metadata("/root").is_ok_and(|_| fs::read_dir("/root").is_ok()) {
-        true => "user root;",
-        false => "",
-    };
+    let root = fs::read_dir("/root").is_ok();
+    let user = if root { "user root;" } else { "" };
     let conf = format!(
-        "{user} daemon off; worker_processes 1; pid {at}/nginx.pid; error_log {at}/error.log;
+        "{user} daemon off; master_process off; pid {at}/pid; error_log {at}/error.log;
         events {{ worker_connections 1024; }}
         http {{
           access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
           fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
           keepalive_requests 100000000;
-          upstream api {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 100000000; }}
-          server {{
-            listen 127.0.0.1:{upstream} backlog=1024;
-            location / {{ default_type application/json; return 201 '{reply}'; }}
-          }}
-          server {{
-            listen 127.0.0.1:{proxy} backlog=1024;
-            location / {{ proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection ''; }}
-          }}
+          {blocks}
         }}"
     );
     let path = folder.join("nginx.conf");
     fs::write(&path, conf).unwrap();
     let mut command = Command::new("nginx");
-    command.arg("-p").arg(folder).arg("-c").arg(&path).arg("-e").arg(folder.join("error.log"));
+    command.arg("-p").arg(&folder).arg("-c").arg(&path).arg("-e").arg(folder.join("error.log"));
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let process = Process(child.expect("nginx is needed: install nginx-light"));
-    until_it_answers(upstream);
-    until_it_answers(proxy);
+    until_it_answers(port);
     process
+}
+
+fn upstream(folder: &Path, port: u16) -> Process {
+    let reply = format!("{{\"id\":\"ch_1\",\"note\":\"{}\"}}", "x".repeat(220));
+    let blocks = format!(
+        "server {{
+            listen 127.0.0.1:{port} backlog=1024;
+            location / {{ default_type application/json; return 201 '{reply}'; }}
+        }}"
+    );
+    nginx(folder, "upstream", port, &blocks)
+}
+
+fn plain_proxy(folder: &Path, upstream: u16, port: u16) -> Process {
+    let blocks = format!(
+        "upstream api {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 100000000; }}
+        server {{
+            listen 127.0.0.1:{port} backlog=1024;
+            location / {{ proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection ''; }}
+        }}"
+    );
+    nginx(folder, "proxy", port, &blocks)
 }
 
 fn semel(folder: &Path, upstream: u16, listen: u16) -> Process {
@@ -133,7 +146,7 @@ fn load(folder: &Path, port: u16, keys: Keys, round: usize) -> f64 {
     let key = match keys {
         Keys::None => String::new(),
         Keys::Fresh => format!(
-            "headers['Idempotency-Key'] = string.format('%08x-{round:04x}-4000-8000-%012x', id * 7919 + 1, n); n = n + 1"
+            "headers['Idempotency-Key'] = string.format('%08x-{round:04x}-4000-8000-%012x', id * 7919 + 1, n); n = n + 1;"
         ),
         Keys::One => format!("headers['Idempotency-Key'] = '{REPLAYED}'"),
     };
@@ -144,7 +157,7 @@ fn load(folder: &Path, port: u16, keys: Keys, round: usize) -> f64 {
         n = 0
         headers = {{ ['Content-Type'] = 'application/json' }}
         body = '{BODY}'
-        request = function() {key}; return wrk.format('POST', '/v1/charges', headers, body) end
+        request = function() {key} return wrk.format('POST', '/v1/charges', headers, body) end
         done = function(summary)
           io.write(string.format('bad %d\\n', summary.errors.status + summary.errors.read + summary.errors.timeout))
         end",
@@ -174,7 +187,8 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let folder = folder.path();
     let (upstream, proxy, gateway) = (free_port(), free_port(), free_port());
-    let _nginx = nginx(folder, upstream, proxy);
+    let _upstream = self::upstream(folder, upstream);
+    let _proxy = plain_proxy(folder, upstream, proxy);
     let _semel = semel(folder, upstream, gateway);
     prime(gateway, REPLAYED);
     let cases = [
