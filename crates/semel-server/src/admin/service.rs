@@ -136,7 +136,9 @@ impl Inner {
         if self.draining.load(Ordering::SeqCst) {
             return (StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "why": "draining" }));
         }
-        match self.engine.status().await {
+        // A log that has stopped still answers reads, and takes no key any more.
+        let works = self.log.as_ref().map_or(Ok(()), |log| log.working());
+        match works.and(self.engine.status().await) {
             Ok(_) => (StatusCode::OK, json!({ "ready": true })),
             Err(error) => {
                 let why = json!({ "ready": false, "why": error.to_string() });

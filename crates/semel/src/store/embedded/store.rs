@@ -187,6 +187,15 @@ impl EmbeddedStore {
         &self.opened
     }
 
+    /// Whether the log takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write: what was there still reads, and nothing is
+    /// written until the store is opened anew.
+    pub fn working(&self) -> Result<(), StoreError> {
+        self.shared.check_poison()
+    }
+
     /// Present numbers.
     #[must_use]
     pub fn stats(&self) -> Stats {
