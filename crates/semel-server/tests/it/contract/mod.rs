@@ -1,6 +1,7 @@
 //! Each row of the HTTP contract that a gateway can show, over real sockets: what the caller is
 //! told, and how often the upstream was asked.
 
+mod broken_store;
 mod canary;
 mod crowd;
 mod disk;
