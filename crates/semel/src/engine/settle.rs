@@ -8,7 +8,7 @@ use bytes::Bytes;
 use semel_core::machine::{Answer, Event, Outcome, Step, Write, step};
 use semel_core::record::{Effect, Record, Settled, StoredReply};
 use semel_core::store::{Put, StoreError, Swapped};
-use semel_core::{Fence, Key, Policy, RecordId, Secret};
+use semel_core::{Fence, Key, OnLapse, Policy, RecordId, Secret};
 
 use super::answer::Concluded;
 use super::claim::Backoff;
@@ -129,19 +129,66 @@ impl Inner {
                 }
             }
         };
-        report(id, fence, settled.0);
+        report(id, fence, settled.0, overtaken(outcome, fence, settled.1.as_ref()));
         self.waiters.wake(&id);
         Ok(settled)
     }
 }
 
+/// Whether the operation happened under `fence` and was granted again since, though its record is held:
+/// only a release leads there, and it was wrong. (Under Rerun a second execution is what was asked for.)
+fn overtaken(outcome: &Outcome, fence: Fence, record: Option<&Record>) -> bool {
+    let granted_since = |record: &Record| {
+        record.on_lapse == OnLapse::Hold && record.executed_fence.is_some_and(|last| last > fence)
+    };
+    matches!(outcome, Outcome::Done(_)) && record.is_some_and(granted_since)
+}
+
 /// A settle that overturns, or is overturned by, what somebody said is a fact that people must see.
-fn report(id: RecordId, fence: Fence, answer: Answer) {
-    if let Answer::Settled { contradiction: true } | Answer::Lost { contradiction: true } = answer {
+fn report(id: RecordId, fence: Fence, answer: Answer, overtaken: bool) {
+    let contradiction = matches!(
+        answer,
+        Answer::Settled { contradiction: true } | Answer::Lost { contradiction: true }
+    );
+    if contradiction || overtaken {
         metrics::counter!("semel_contradictions_total").increment(1);
         tracing::error!(
             record = %id.short(), %fence, ?answer,
             "an operation happened that had been resolved as released, voided or forgotten: look at its effect"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use semel_core::machine::{Claim, Event, Write, step};
+    use semel_core::{Fingerprint, Owner, Timestamp};
+
+    use super::*;
+
+    fn claimed(on_lapse: OnLapse) -> Record {
+        let claim =
+            Claim { owner: Owner([1; 16]), fingerprint: Fingerprint::default(), key_time: None };
+        let policy = Policy { on_lapse, ..Policy::default() };
+        let now = Timestamp::from_unix_ms(1_750_000_000_000);
+        let Write::Put(record) = step(None, &Event::Claim(claim), now, &policy).write else {
+            panic!("a first claim is written")
+        };
+        record
+    }
+
+    #[test]
+    fn an_effect_under_a_fence_that_was_overtaken_is_seen_by_people() {
+        let reply = StoredReply::NotKept;
+        let settled = Settled { digest: None, status: None, effect: Effect::Done, reply };
+        let done = Outcome::Done(settled);
+        let held = claimed(OnLapse::Hold);
+        let old = held.fence;
+        let again = Record { fence: old.next(), executed_fence: Some(old.next()), ..held.clone() };
+        assert!(overtaken(&done, old, Some(&again)), "released, and run again");
+        assert!(!overtaken(&done, old, Some(&held)), "nobody else ran");
+        assert!(!overtaken(&Outcome::Released, old, Some(&again)), "it did nothing");
+        let rerun = Record { on_lapse: OnLapse::Rerun, ..again };
+        assert!(!overtaken(&done, old, Some(&rerun)), "that is what rerun is for");
     }
 }

@@ -17,7 +17,7 @@ use super::Verdict;
 use super::body::{Body, BoxError};
 use crate::engine::{Concluded, Executed};
 use crate::http::reply::Reply;
-use crate::http::status::IDEMPOTENCY_EFFECT;
+use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENT_REPLAYED};
 use crate::http::{Problem, Route};
 
 /// What the first caller gets, once it is settled.
@@ -46,6 +46,8 @@ where
     let verdict = head.extensions.remove::<Verdict>();
     let said = said_effect(&head.headers);
     head.headers.remove(IDEMPOTENCY_EFFECT);
+    // Whether this is a replay is Semel's word, and an SDK believes it.
+    head.headers.remove(IDEMPOTENT_REPLAYED);
     let status = head.status.as_u16();
     match verdict {
         Some(Verdict::InDoubt) => return in_doubt(),

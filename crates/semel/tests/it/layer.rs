@@ -195,7 +195,13 @@ async fn perform(
 #[tokio::test(start_paused = true)]
 async fn a_retry_gets_the_stored_reply_byte_for_byte() {
     let api = Api::open().await;
-    let headers = &[("x-id", "1"), ("x-id", "2"), ("set-cookie", "a=b"), ("content-type", "a/b")];
+    let headers = &[
+        ("x-id", "1"),
+        ("x-id", "2"),
+        ("set-cookie", "a=b"),
+        ("content-type", "a/b"),
+        ("idempotent-replayed", "true"),
+    ];
     api.next(Act::Reply(202, headers, "\u{1}reply"));
     let first = api.pay().await;
     assert_eq!(
@@ -203,6 +209,7 @@ async fn a_retry_gets_the_stored_reply_byte_for_byte() {
         (202, "executed", &b"\x01reply"[..])
     );
     assert_eq!(first.headers["set-cookie"], "a=b", "the first caller gets all of it");
+    assert!(!first.headers.contains_key("idempotent-replayed"), "but whose word that is");
     let retry = api.pay().await;
     assert_eq!((retry.status, &retry.word[..], &retry.body), (202, "replayed", &first.body));
     assert_eq!(retry.headers["idempotent-replayed"], "true");
