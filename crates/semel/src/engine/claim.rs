@@ -153,6 +153,7 @@ impl Inner {
         let mut stage = self.stage.subscribe();
         let mut backoff = Backoff::new();
         loop {
+            let asked = Instant::now();
             match self.load(id).await {
                 Ok(Some(record)) if record.owner == owner && is_open(record.state) => {
                     if self.settle_once(id, &record, record.fence, &Outcome::Released).await.is_ok()
@@ -160,8 +161,9 @@ impl Inner {
                         return;
                     }
                 }
-                // Past its deadline the store refuses the write: what is not there will not come.
-                Ok(_) if Instant::now() > until => return,
+                // Past its deadline the store refuses the write: what was not there when it was asked
+                // after that will not come.
+                Ok(_) if asked > until => return,
                 Ok(_) | Err(_) => {}
             }
             let cut_off = stage.wait_for(|stage| *stage == super::start::Stage::CutOff);

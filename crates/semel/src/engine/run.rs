@@ -6,8 +6,8 @@ use std::task::Poll;
 
 use semel_core::machine::{Answer, Claim, Event, step};
 use semel_core::record::{Effect, Record, Sealed, State, StoredReply};
-use semel_core::{Owner, Policy, Span, StoreError};
-use tokio::sync::oneshot;
+use semel_core::{Owner, Policy, Span, StoreError, Timestamp};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant};
 
 use super::Engine;
@@ -64,7 +64,7 @@ impl Inner {
         F: FnOnce(Attempt) -> Fut,
         Fut: Future<Output = Executed<T>>,
     {
-        let failed = |error| Answered::Refused(Refusal::Store(error));
+        let mut original = None;
         let patience = Instant::now() + bounds.wait.to_duration();
         let mut place: Option<Place<'_>> = None;
         let mut look = LOOK_FIRST;
@@ -77,31 +77,27 @@ impl Inner {
             };
             // Armed before the look, or a settle between look and wait would wake nobody.
             let wake = place.as_ref().map(|place| Arc::clone(&place.wake));
-            let woken = async {
-                match &wake {
-                    Some(wake) => wake.notified().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let woken = woken(wake.as_deref());
             tokio::pin!(woken);
             let mut seen = None;
             if wake.is_some() {
                 let _armed = poll_fn(|cx| Poll::Ready(woken.as_mut().poll(cx))).await;
                 match self.load(operation.id).await {
                     Ok(found) => seen = found,
-                    Err(error) => return tell(told, failed(error)),
+                    Err(error) => return tell(told, store_failed(error, original)),
                 }
             }
             let owner = Owner(random(self.config.entropy.as_ref()));
             let record = match self.claim(operation, owner, policy, seen).await {
                 Claimed::Granted(granted) => break (granted, permit),
-                Claimed::Failed(error) => return tell(told, failed(error)),
+                Claimed::Failed(error) => return tell(told, store_failed(error, original)),
                 Claimed::Answered(Answer::InFlight, Some(record)) => record,
                 Claimed::Answered(answer, record) => {
                     return tell(told, self.answer(operation, answer, record));
                 }
             };
             drop(permit);
+            original = Some(record.began());
             if place.is_some() && Instant::now() < patience {
                 let next_look = (Instant::now() + look).min(patience);
                 look = (look * 2).min(LOOK_MAX);
@@ -268,6 +264,21 @@ impl Inner {
                 Answered::Refused(Refusal::Store(StoreError::Damaged { what }))
             }
         }
+    }
+}
+
+/// Of a duplicate that saw its original run it is known more than that the store is down.
+fn store_failed<T>(error: StoreError, original: Option<Timestamp>) -> Answered<T> {
+    Answered::Refused(match original {
+        Some(since) => Refusal::InFlight { since, retry_after: Span::from_secs(1) },
+        None => Refusal::Store(error),
+    })
+}
+
+async fn woken(wake: Option<&Notify>) {
+    match wake {
+        Some(wake) => wake.notified().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -118,7 +118,10 @@ impl Inner {
                     );
                 }
                 Err(SettleError::Store(
-                    error @ (StoreError::WrongIncarnation { .. } | StoreError::Poisoned { .. }),
+                    error @ (StoreError::WrongIncarnation { .. }
+                    | StoreError::Poisoned { .. }
+                    | StoreError::Damaged { .. }
+                    | StoreError::Undecodable { .. }),
                 )) => {
                     tracing::error!(record = %id.short(), %fence, %error, "an outcome cannot be recorded");
                     return Err(error);

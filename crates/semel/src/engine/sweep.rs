@@ -30,7 +30,7 @@ pub(super) async fn run(engine: Weak<Inner>) {
 }
 
 impl Inner {
-    /// Handles what is due, at most one batch.
+    /// Handles all that is due, a batch at a time.
     pub(super) async fn sweep(self: &Arc<Self>) -> Result<(), StoreError> {
         let asked = Instant::now();
         let Status { at, deletion_paused, .. } = self.status().await?;
@@ -38,11 +38,21 @@ impl Inner {
         if deletion_paused.is_some() {
             return self.sweep_lapsed().await;
         }
-        let due = self.bounded(self.store.due(self.clock.now(), BATCH)).await?;
-        for (id, record) in due {
-            self.sweep_one(id, record).await?;
+        loop {
+            let due = self.bounded(self.store.due(self.clock.now(), BATCH)).await?;
+            let full = due.len() == BATCH;
+            let mut done = false;
+            for (id, record) in due {
+                // One record that cannot be written must not keep all behind it from their turn.
+                match self.sweep_one(id, record).await {
+                    Ok(written) => done |= written,
+                    Err(error) => tracing::warn!(record = %id.short(), %error, "a sweep failed"),
+                }
+            }
+            if !(full && done) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// While the store's clock looks wrong no reply and no key may go, but leases lapse all the
@@ -62,11 +72,12 @@ impl Inner {
         }
     }
 
-    async fn sweep_one(&self, id: RecordId, record: Record) -> Result<(), StoreError> {
+    /// Whether something was written.
+    async fn sweep_one(&self, id: RecordId, record: Record) -> Result<bool, StoreError> {
         let policy = Policy::default();
         let Step { write, .. } = step(Some(&record), &Event::Sweep, self.clock.now(), &policy);
         let put = match write {
-            Write::Keep => return Ok(()),
+            Write::Keep => return Ok(false),
             Write::Put(next) => Put::Record(next),
             Write::Delete => Put::Delete,
         };
@@ -78,7 +89,8 @@ impl Inner {
                 tracing::warn!(record = %id.short(), fence = %record.fence, "a lease lapsed: its key is in doubt");
             }
             self.waiters.wake(&id);
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 }

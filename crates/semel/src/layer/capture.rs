@@ -64,7 +64,7 @@ where
     if is_stream(&head.headers) || announced > route.reply_max || route.reply_max == 0 {
         return not_kept(head, body, said);
     }
-    hold(head, body, route.reply_max, said.unwrap_or(Effect::of_status(status))).await
+    hold(head, body, route.reply_max, said).await
 }
 
 /// What enforcing would settle of a response that is only observed, as far as its head tells.
@@ -125,7 +125,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Holds the body back until it is whole, or outgrows `max`.
-async fn hold<B>(head: response::Parts, body: B, max: u64, effect: Effect) -> Executed<Live>
+async fn hold<B>(head: response::Parts, body: B, max: u64, said: Option<Effect>) -> Executed<Live>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -141,12 +141,13 @@ where
                 len += data.len() as u64;
                 held.push_back(data);
                 if len > max {
-                    return not_kept(head, Held { held, rest: body }, None);
+                    return not_kept(head, Held { held, rest: body }, said);
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
+    let effect = said.unwrap_or(Effect::of_status(head.status.as_u16()));
     let bytes = join(held, len);
     let reply = Reply::keep(head.status, &head.headers, bytes.clone(), trailers.as_ref());
     let status = Some(head.status.as_u16());

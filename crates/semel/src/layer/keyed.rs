@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use metrics::Histogram;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
-use semel_core::{Fingerprint, RecordId};
+use semel_core::{Fingerprint, RecordId, StoreError};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -84,8 +84,12 @@ where
         })
         .await;
     drop(counted);
-    let store_failed = matches!(answered, Answered::Refused(Refusal::Store(_)));
-    if let Some((inner, request)) = spare.filter(|_| store_failed) {
+    // Down, and nothing more: a damaged record, or the store of another life, is no leave to run.
+    let down = matches!(
+        answered,
+        Answered::Refused(Refusal::Store(StoreError::Timeout | StoreError::Unavailable { .. }))
+    );
+    if let Some((inner, request)) = spare.filter(|_| down) {
         // The route says so by name, and publishes that its promise is best effort.
         metrics::counter!("semel_unprotected_total").increment(1);
         return Ok(plain(inner.oneshot(request.map(Payload::into_body)).await?));

@@ -255,10 +255,15 @@ impl Store for EmbeddedStore {
             let ids = held(&self.shared.flights).due(before, limit);
             let mut due = Vec::with_capacity(ids.len());
             for id in ids {
-                if let Some(record) = self.shared.load(&id)?
-                    && record.due().is_some_and(|when| when <= before)
-                {
-                    due.push((id, record));
+                match self.shared.load(&id) {
+                    Ok(Some(record)) if record.due().is_some_and(|when| when <= before) => {
+                        due.push((id, record));
+                    }
+                    Ok(_) => {}
+                    // A caller of that key is told; all the others still have their turn.
+                    Err(error) => {
+                        tracing::error!(record = %id.short(), %error, "a record cannot be read");
+                    }
                 }
             }
             Ok(due)

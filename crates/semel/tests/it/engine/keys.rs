@@ -82,3 +82,15 @@ async fn keys_in_doubt_are_listed_for_operators() {
     let found: Vec<_> = listing.records.iter().map(|(id, _)| *id).collect();
     assert_eq!((found, listing.next), (expected, None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_a_batch_are_swept_in_one_go() {
+    let world = World::with(EngineConfig::default(), policy()).await;
+    for number in 1..=600 {
+        assert_eq!(word(&world.run(number).await), "executed");
+    }
+    tokio::time::sleep(Duration::from_millis(101_500)).await;
+    let filter = Filter { state: Some(State::Completed), before: None };
+    let listing = world.engine.list(filter, Page { after: None, limit: 1000 }).await.unwrap();
+    assert_eq!(listing.records.len(), 0, "a batch is 256, and one sweep has come");
+}
