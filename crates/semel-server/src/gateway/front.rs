@@ -13,8 +13,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Either;
 use hyper::body::Incoming;
-use semel::http::Word;
-use semel::http::status::IDEMPOTENCY_STATUS;
+use semel::http::status::{IDEMPOTENCY_KEY, IDEMPOTENCY_STATUS};
+use semel::http::{Status, Word};
 use tower::Service;
 
 use super::plain;
@@ -61,6 +61,10 @@ where
             let mut response = plain::answer(status, why).map(Either::Right);
             // What follows on this connection cannot be told from the body of this request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if request.headers().contains_key(IDEMPOTENCY_KEY) {
+                let refused = Status::new(Word::Refused).to_value();
+                response.headers_mut().insert(IDEMPOTENCY_STATUS, refused);
+            }
             return Box::pin(std::future::ready(Ok(response)));
         }
         let pause_max = self.pause_max;

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use semel_core::Policy;
 use semel_core::machine::{Answer, Event, Step, Write, step};
 use semel_core::record::Record;
 use semel_core::store::{Put, Swapped};
+use semel_core::{Policy, State};
 use tokio::time::Instant;
 
 use super::answer::{Concluded, Executed, Operation};
@@ -37,8 +37,9 @@ impl Inner {
         let Granted { mut record, sent } = granted;
         let lease_end = sent + policy.lease.to_duration();
         let attempt = Attempt::new(&self.secret, operation.id, &operation.key, &record, lease_end);
-        if !attempt.may_begin() {
-            // The claim's answer took longer than the lease: somebody else may hold the key by now.
+        if !attempt.may_begin() || *self.stage.borrow() == Stage::CutOff {
+            // The claim's answer took longer than the lease, and somebody else may hold the key by
+            // now; or all executions are being cut off. Nothing was sent, which is proof.
             return (Concluded::Released, None, record);
         }
         let running = AssertUnwindSafe(async { handler(attempt.clone()).await }).catch_unwind();
@@ -83,7 +84,13 @@ impl Inner {
         loop {
             let renew = Event::Renew(record.fence);
             let Step { write, answer } = step(Some(record), &renew, self.clock.now(), policy);
-            let (Answer::Renewed, Write::Put(renewed)) = (answer, write) else { break };
+            let (Answer::Renewed, Write::Put(renewed)) = (answer, write) else {
+                // Past the ceiling the lease runs out by itself; else the record is at its end.
+                if !matches!(record.state, State::InFlight) {
+                    attempt.lost();
+                }
+                break;
+            };
             let sent = Instant::now();
             let lease = renewed.lease.to_duration();
             match self

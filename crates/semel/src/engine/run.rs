@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use semel_core::machine::{Answer, Claim, Event, step};
+use semel_core::machine::{Answer, Claim, Event, Step, Write, step};
 use semel_core::record::{Effect, Record, Sealed, State, StoredReply};
 use semel_core::{Owner, Policy, Span, StoreError, Timestamp};
 use tokio::sync::{Notify, oneshot};
@@ -135,9 +135,15 @@ impl Inner {
             fingerprint: operation.fingerprint,
             key_time: operation.key.time_at(self.clock.now()),
         });
-        match step(record.as_ref(), &claim, self.clock.now(), policy).answer {
-            Answer::Execute => Answered::Refused(Refusal::Overloaded),
-            answer => self.answer(operation, answer, record),
+        let Step { write, answer } = step(record.as_ref(), &claim, self.clock.now(), policy);
+        match (answer, write) {
+            (Answer::Execute, _) => Answered::Refused(Refusal::Overloaded),
+            // It lapsed: told as it will be written, by the next claim or the sweep.
+            (answer, Write::Put(next)) => {
+                let next = Record { stamp: self.clock.now(), ..next };
+                self.answer(operation, answer, Some(next))
+            }
+            (answer, Write::Keep | Write::Delete) => self.answer(operation, answer, record),
         }
     }
 

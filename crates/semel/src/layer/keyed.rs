@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use metrics::Histogram;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
-use semel_core::{Fingerprint, RecordId, StoreError};
+use semel_core::{Fingerprint, RecordId, Span, StoreError};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -23,9 +23,11 @@ use crate::engine::{Answered, Attempt, Bounds, Executed, Operation, Refusal, Sta
 use crate::http::extract::Keyed;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
 use crate::http::route::StoreDown;
-use crate::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_WARNING};
+use crate::http::status::{
+    IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_STATUS, IDEMPOTENCY_WARNING,
+};
 use crate::http::status::{principal_changed_warning, weak_key_warning};
-use crate::http::{Problem, Route};
+use crate::http::{Problem, Route, Status, Word};
 
 /// A keyed request whose body is here whole.
 #[derive(Debug)]
@@ -49,22 +51,42 @@ where
     RB: http_body::Body<Data = Bytes> + Send + 'static,
     RB::Error: Into<BoxError>,
 {
+    let wait = wait(&call.parts.headers, call.route.wait_max);
+    let fingerprint = request_fingerprint(shared, &call.route, &call.parts, call.body.compared());
+    let warnings = warnings(shared, &call.keyed, &fingerprint);
+    let mut response = run(shared, call, fingerprint, wait.bound, inner).await?;
+    note(response.headers_mut(), wait.applied, warnings);
+    Ok(response)
+}
+
+/// Through the engine, or past it where the route says so.
+async fn run<S, RB>(
+    shared: &Shared,
+    call: Call,
+    fingerprint: Fingerprint,
+    wait: Span,
+    inner: S,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<RB>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    RB: http_body::Body<Data = Bytes> + Send + 'static,
+    RB::Error: Into<BoxError>,
+{
     let Call { route, keyed, mut parts, body } = call;
     let engine = &shared.engine;
     shared.meters.body.record(body.len() as f64);
-    let fingerprint = request_fingerprint(shared, &route, &parts, body.compared());
-    let wait = wait(&parts.headers, route.wait_max);
     // Only Semel says which attempt and which fence; a caller's word for it would be a lie.
     parts.headers.remove(IDEMPOTENCY_ATTEMPT);
     parts.headers.remove(IDEMPOTENCY_FENCE);
     let id = engine.secret().record_id(&keyed.scope, &keyed.key);
-    let warnings = warnings(shared, &keyed, &fingerprint);
     let counted = match count_key(shared, &route, &keyed, id).await {
         Ok(counted) => counted,
         Err(problem) => return Ok(problem_response(*problem)),
     };
     let operation = Operation { id, key: keyed.key, fingerprint };
-    let bounds = Bounds { wait: wait.bound, settle: route.settle_wait };
+    let bounds = Bounds { wait, settle: route.settle_wait };
     let headers = coding_wanted(&parts.headers);
 
     let question = question(&route, &parts).map(|question| (inner.clone(), question));
@@ -92,7 +114,10 @@ where
     if let Some((inner, request)) = spare.filter(|_| down) {
         // The route says so by name, and publishes that its promise is best effort.
         metrics::counter!("semel_unprotected_total").increment(1);
-        return Ok(plain(inner.oneshot(request.map(Payload::into_body)).await?));
+        let mut response = plain(inner.oneshot(request.map(Payload::into_body)).await?);
+        let ignored = Status::new(Word::Ignored).to_value();
+        response.headers_mut().insert(IDEMPOTENCY_STATUS, ignored);
+        return Ok(response);
     }
     if matches!(answered, Answered::Replayed { .. })
         && let Some((inner, question)) = question
@@ -102,9 +127,7 @@ where
     }
     let asked =
         Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
-    let mut response = respond(answered, &asked);
-    note(response.headers_mut(), wait.applied, warnings);
-    Ok(response)
+    Ok(respond(answered, &asked))
 }
 
 /// One execution of the inner service, and what it came to.

@@ -16,7 +16,7 @@ use super::answer::problem_response;
 use super::body::Body;
 use super::browser::names_read;
 use super::service::Shared;
-use crate::engine::{Applied, Known};
+use crate::engine::{Applied, Known, Standing};
 use crate::http::cors::preflight;
 use crate::http::extract::{Keyed, Keying};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
@@ -87,6 +87,8 @@ async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box
     if let Some(record) = record {
         body["attempt"] = json!(record.attempt);
         body["since"] = json!(rfc3339(match record.state {
+            // Lapsed: since its lease ended, as the sweep will write it.
+            State::InFlight if standing == Standing::InDoubt => record.lease_end(),
             State::InFlight => record.began(),
             _ => record.since(),
         }));

@@ -31,6 +31,8 @@ enum Act {
     Slow(u64),
     /// These pieces, then the body breaks off.
     Broken(&'static str),
+    /// Of unknown length, with the handler's word on its effect.
+    Said(&'static str, &'static str),
     Verdict(Verdict),
     Panic,
 }
@@ -181,6 +183,12 @@ async fn perform(
                 Err(std::io::Error::other("the upstream died")),
             ];
             Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
+        }
+        Act::Said(effect, body) => {
+            let frame = http_body::Frame::data(Bytes::from_static(body.as_bytes()));
+            let stream = StreamBody::new(futures_util::stream::iter([Ok(frame)]));
+            let response = Response::builder().header("idempotency-effect", effect);
+            response.body(stream.boxed_unsync()).unwrap()
         }
         Act::Verdict(verdict) => {
             let mut response = Response::new(full("not used"));
@@ -421,7 +429,7 @@ async fn a_store_that_is_down_refuses_unless_the_route_says_otherwise_by_name() 
     let api = Api::new(Route { principal, store_down: StoreDown::Pass, ..Route::default() }).await;
     api.network.cut(true);
     let got = api.pay().await;
-    assert_eq!((got.status, &got.word[..], api.calls()), (201, "none", 1));
+    assert_eq!((got.status, &got.word[..], api.calls()), (201, "ignored", 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -525,4 +533,13 @@ async fn routes_that_cannot_keep_their_promise_are_refused_at_the_start() {
     let refused = SemelLayer::new(api.engine.clone(), Protection::new("test", routes));
     let error = refused.err().map(|e| e.to_string()).unwrap_or_default();
     assert!(error.contains("deadline (5 s) is not shorter than the lease (1 s)"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handlers_word_on_its_effect_outlives_a_reply_that_is_not_kept() {
+    let principal = PrincipalSource::None;
+    let api = Api::new(Route { principal, reply_max: 4, ..Route::default() }).await;
+    api.next(Act::Said("done", "over the cap"));
+    assert_eq!(api.pay().await.word, "executed");
+    assert_eq!(api.pay().await.problem(), "410 reply-not-kept done false never");
 }

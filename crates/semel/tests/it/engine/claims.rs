@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use semel::core::machine::Answer;
-use semel::core::{Secret, Span, State, Store};
+use semel::core::{Policy, Secret, Span, State, Store};
 use semel::engine::{Concluded, Engine, EngineConfig, Refusal, Standing, StartError};
 use tokio::time::Duration;
 
@@ -195,4 +195,17 @@ async fn a_void_of_a_running_key_is_refused_and_of_an_unseen_one_kept() {
     assert_eq!(word(&world.run(1).await), "void");
     assert_eq!(world.effects(), 0);
     assert!(!matches!(world.run(2).await, semel::engine::Answered::Refused(Refusal::Void { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapsed_key_at_the_cap_is_in_doubt_and_not_in_flight() {
+    let sweep_every = Span::from_secs(3600);
+    let config = EngineConfig { in_flight_max: 1, sweep_every, ..EngineConfig::default() };
+    let policy = Policy { ceiling: Span::from_secs(10), ..Policy::default() };
+    let world = World::with(config, policy).await;
+    let takes = Duration::from_secs(60);
+    let hung = tokio::spawn(world.run_as(world.operation(1), Span::ZERO, takes, replied()));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(word(&world.run(1).await), "in-doubt");
+    assert_eq!(word(&hung.await.unwrap()), "executed");
 }
