@@ -151,7 +151,7 @@ pub enum StoreError {
     /// No answer in time. The write may have been applied.
     #[error("the store did not answer in time")]
     Timeout,
-    /// Out of reach, or closing. The write may have been applied.
+    /// Out of reach. The write may have been applied.
     #[error("the store is out of reach: {reason}")]
     Unavailable {
         /// What failed.
@@ -210,6 +210,14 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
+    /// Closed in this process, and it stays so. The write may have reached the disk.
+    #[error(
+        "the store was closed ({reason}): restart the process; it will read back what is really there"
+    )]
+    Closed {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl StoreError {
@@ -217,7 +225,10 @@ impl StoreError {
     #[must_use]
     pub const fn may_have_applied(&self) -> bool {
         match self {
-            Self::Timeout | Self::Unavailable { .. } | Self::Poisoned { .. } => true,
+            Self::Timeout
+            | Self::Unavailable { .. }
+            | Self::Poisoned { .. }
+            | Self::Closed { .. } => true,
             Self::DeadlinePassed { .. }
             | Self::WrongIncarnation { .. }
             | Self::Full { .. }

@@ -267,7 +267,7 @@ impl Host {
             Put::Record(record) => Some((record.version(), Some(record.state))),
             Put::Delete => expected.map(|version| (version, None)),
         };
-        let swapped = store.swap(swap).await?;
+        let swapped = store.swap(swap).await.map_err(from_afar)?;
         if let (Swapped::Done { at }, Some((version, state))) = (&swapped, written)
             && let Some(key) = self.recorder.name(&id)
         {
@@ -276,6 +276,15 @@ impl Host {
             self.recorder.note(Happened::Stored { key, fence, revision, state, late_ms, foreign });
         }
         Ok(swapped)
+    }
+}
+
+/// A process that ends is to those on the other side of the network one that is out of reach: it
+/// comes back.
+fn from_afar(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Closed { reason } => StoreError::Unavailable { reason },
+        other => other,
     }
 }
 
@@ -305,7 +314,7 @@ impl Store for Host {
     }
 
     fn bind(&self, check: [u8; 16]) -> BoxFuture<'_, Result<Bound, StoreError>> {
-        Box::pin(async move { self.store()?.0.bind(check).await })
+        Box::pin(async move { self.store()?.0.bind(check).await.map_err(from_afar) })
     }
 
     fn capabilities(&self) -> Capabilities {

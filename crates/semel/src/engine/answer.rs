@@ -99,6 +99,19 @@ pub enum Answered<T> {
     Refused(Refusal),
 }
 
+/// What becomes of an outcome that is not durable yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// The engine goes on settling.
+    GoesOn,
+    /// The store takes nothing more from this process. It holds the claim, so that a retry will find
+    /// the reply, if its write reached the disk, or a doubt.
+    Stopped,
+    /// The record is gone or unreadable, or the store is not the one that holds it: what a retry
+    /// would be told, and whether it would run, is not known.
+    Lost,
+}
+
 /// Why a caller gets no reply of the operation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -137,12 +150,14 @@ pub enum Refusal {
     TooNew,
     /// The store could not be asked, or its answer was lost and the claim is being withdrawn.
     Store(StoreError),
-    /// It ran, but the outcome is not durable yet; the engine goes on settling.
+    /// It ran, but the outcome is not durable.
     NotRecorded {
         /// The handler's status.
         status: Option<u16>,
         /// What the handler's reply says of the effect.
         effect: Effect,
+        /// What becomes of the outcome.
+        recording: Recording,
     },
     /// So many executions are under way already.
     Overloaded,

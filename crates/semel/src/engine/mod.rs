@@ -74,7 +74,7 @@ use std::sync::Arc;
 
 use semel_core::{Secret, Span, Timestamp};
 
-pub use answer::{Answered, Bounds, Concluded, Executed, Operation, Refusal};
+pub use answer::{Answered, Bounds, Concluded, Executed, Operation, Recording, Refusal};
 pub use attempt::Attempt;
 pub use inquiry::{Applied, Known, Standing};
 pub use seal::{OpenError, open, seal};

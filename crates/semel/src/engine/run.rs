@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant};
 
 use super::Engine;
-use super::answer::{Answered, Bounds, Concluded, Executed, Operation, Refusal};
+use super::answer::{Answered, Bounds, Concluded, Executed, Operation, Recording, Refusal};
 use super::attempt::Attempt;
 use super::claim::{Claimed, Granted};
 use super::seal::open;
@@ -160,6 +160,7 @@ impl Inner {
         Fut: Future<Output = Executed<T>>,
     {
         let (concluded, live, record) = self.execute(operation, granted, policy, handler).await;
+        let earlier_doubt = record.earlier_doubt;
         let outcome = self.outcome(&operation.id, record.fence, &operation.key, &concluded);
         let settle = self.settle(operation.id, &record, &outcome);
         tokio::pin!(settle);
@@ -167,27 +168,41 @@ impl Inner {
             biased;
             settled = &mut settle => settled,
             () = tokio::time::sleep(settle_bound.to_duration()) => {
-                tell(told, Answered::Refused(not_recorded(&concluded)));
+                tell(told, not_recorded(&concluded, Recording::GoesOn));
                 // The caller has its answer; the outcome still goes on record.
                 let _settled_or_reported = settle.await;
                 return;
             }
         };
-        tell(told, self.conclude(operation, concluded, live, settled));
+        let answered = match settled {
+            Ok((answer, Some(record))) => {
+                self.conclude(operation, concluded, live, (answer, record))
+            }
+            // Nothing happened and nothing is remembered: that is what a release comes to.
+            Ok((_, None)) if concluded == Concluded::Released && !earlier_doubt => match live {
+                Some(live) => Answered::Released { live },
+                None => ask_again(self.clock.now()),
+            },
+            Ok((_, None)) => {
+                tracing::error!(
+                    record = %operation.id.short(),
+                    "the record of an operation that ran is gone: a retry would run again"
+                );
+                not_recorded(&concluded, Recording::Lost)
+            }
+            Err(error) => not_recorded(&concluded, recording_after(&error)),
+        };
+        tell(told, answered);
     }
 
-    /// What the first caller is told once the settle has ended.
+    /// What the first caller is told once its outcome was settled, or overtaken by another.
     fn conclude<T>(
         &self,
         operation: &Operation,
         concluded: Concluded,
         live: Option<T>,
-        settled: Result<(Answer, Option<Record>), StoreError>,
+        (answer, record): (Answer, Record),
     ) -> Answered<T> {
-        let (answer, record) = match settled {
-            Ok((answer, Some(record))) => (answer, record),
-            Ok((_, None)) | Err(_) => return Answered::Refused(not_recorded(&concluded)),
-        };
         let own = matches!(answer, Answer::Settled { .. } | Answer::Already);
         match (record.state, live) {
             (State::Completed | State::Spent, Some(live)) if own => {
@@ -251,10 +266,7 @@ impl Inner {
             }),
             State::InDoubt(_) => Answered::Refused(Refusal::InDoubt { since: record.since() }),
             // Nothing happened, and somebody else may claim it at any moment: ask again.
-            State::Released => Answered::Refused(Refusal::InFlight {
-                since: record.since(),
-                retry_after: Span::from_secs(1),
-            }),
+            State::Released => ask_again(record.since()),
             State::Spent => Answered::Refused(Refusal::Spent(record)),
             State::Voided => Answered::Refused(Refusal::Void { since: record.since() }),
         }
@@ -288,14 +300,26 @@ async fn woken(wake: Option<&Notify>) {
     }
 }
 
-fn not_recorded(concluded: &Concluded) -> Refusal {
+fn ask_again<T>(since: Timestamp) -> Answered<T> {
+    Answered::Refused(Refusal::InFlight { since, retry_after: Span::from_secs(1) })
+}
+
+/// What becomes of an outcome whose settle ended with `error`.
+fn recording_after(error: &StoreError) -> Recording {
+    match error {
+        StoreError::Poisoned { .. } | StoreError::Closed { .. } => Recording::Stopped,
+        _ => Recording::Lost,
+    }
+}
+
+fn not_recorded<T>(concluded: &Concluded, recording: Recording) -> Answered<T> {
     let (status, effect) = match concluded {
         Concluded::Reply { status, effect, .. } | Concluded::NotKept { status, effect } => {
             (*status, *effect)
         }
         Concluded::Released | Concluded::InDoubt => (None, Effect::Unknown),
     };
-    Refusal::NotRecorded { status, effect }
+    Answered::Refused(Refusal::NotRecorded { status, effect, recording })
 }
 
 /// A caller that has left is told nothing; its operation is on record all the same.

@@ -120,6 +120,7 @@ impl Inner {
                 Err(SettleError::Store(
                     error @ (StoreError::WrongIncarnation { .. }
                     | StoreError::Poisoned { .. }
+                    | StoreError::Closed { .. }
                     | StoreError::Damaged { .. }
                     | StoreError::Undecodable { .. }),
                 )) => {

@@ -57,6 +57,10 @@ pub enum Code {
     NotRecorded,
     /// `SEM-0304`, 500: `record-unreadable`.
     RecordUnreadable,
+    /// `SEM-0305`, 503: `recording-stopped`.
+    RecordingStopped,
+    /// `SEM-0306`, 500: `outcome-lost`.
+    OutcomeLost,
     /// `SEM-0401`, 502: `upstream-unreachable`.
     UpstreamUnreachable,
     /// `SEM-0501`, 429: `quota`.
@@ -135,7 +139,7 @@ const fn entry(
 }
 
 /// Every error, by number.
-pub const ENTRIES: [Entry; 28] = [
+pub const ENTRIES: [Entry; 30] = [
     Entry {
         cause: "This operation needs an idempotency key, and the request carries none.",
         advice: "Make a random key (a UUID) for the operation, keep it, and send it with this request and with every retry of it.",
@@ -280,6 +284,26 @@ pub const ENTRIES: [Entry; 28] = [
         // Only a person ends this.
         should_retry: Some(false),
         ..entry(Code::RecordUnreadable, 304, "record-unreadable", 500, "Record unreadable")
+    },
+    Entry {
+        cause: "The operation ran, and the store of keys stopped before its outcome was safely written down. This server writes it no more.",
+        advice: "Keep what `effect` says, and never send it under a new key. Send the same request with the same key again: once the server was restarted, it is answered by what reached the disk, with the reply or as in doubt.",
+        word: Word::InDoubt,
+        ..entry(
+            Code::RecordingStopped,
+            305,
+            "recording-stopped",
+            503,
+            "Recording of the outcome stopped",
+        )
+    },
+    Entry {
+        cause: "The operation ran, and its outcome can never be written down: its record is gone or unreadable, or the store of keys is not the one that it was begun on.",
+        advice: "Keep what `effect` says. Do not send it again, under this key or another, before you have found out whether it happened: it might run a second time.",
+        word: Word::InDoubt,
+        // A retry could run.
+        should_retry: Some(false),
+        ..entry(Code::OutcomeLost, 306, "outcome-lost", 500, "Outcome lost")
     },
     Entry {
         cause: "No connection to the upstream was obtained, so this request started nothing.",

@@ -8,7 +8,7 @@ use semel_core::{Fingerprint, Record, Span, Timestamp};
 use super::SOON;
 use super::body::Body;
 use super::capture::Live;
-use crate::engine::{Answered, Refusal};
+use crate::engine::{Answered, Recording, Refusal};
 use crate::http::reply::{Reply, Trailers};
 use crate::http::status::IDEMPOTENCY_STATUS;
 use crate::http::{Problem, Route, Status, Word};
@@ -112,7 +112,11 @@ fn problem(refusal: Refusal, asked: &Asked<'_>) -> Problem {
         Refusal::TooOld => Problem::key_too_old(),
         Refusal::TooNew => Problem::key_ahead(asked.route.policy.skew),
         Refusal::Store(error) => Problem::store(&error, SOON),
-        Refusal::NotRecorded { effect, .. } => Problem::not_recorded(effect, SOON),
+        Refusal::NotRecorded { effect, recording, .. } => match recording {
+            Recording::GoesOn => Problem::not_recorded(effect, SOON),
+            Recording::Stopped => Problem::recording_stopped(effect, SOON),
+            Recording::Lost => Problem::outcome_lost(effect),
+        },
         Refusal::Overloaded => Problem::overloaded(SOON),
         Refusal::Draining => Problem::draining(SOON),
         // The engine's own task broke: what it had begun is not known here.

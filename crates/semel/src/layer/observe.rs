@@ -33,7 +33,7 @@ use super::keyed::request_fingerprint;
 use super::path::{ignoring, plain};
 use super::service::Shared;
 use super::spool::Compared;
-use crate::engine::{Answered, Bounds, Concluded, Executed, Operation, Refusal};
+use crate::engine::{Answered, Bounds, Concluded, Executed, Operation, Recording, Refusal};
 use crate::http::extract::{Keyed, Keying, key_in_body};
 use crate::http::{Route, Word};
 
@@ -173,8 +173,9 @@ fn word(answered: &Answered<()>) -> Word {
         Answered::Refused(refusal) => match refusal {
             // Its reply is not kept here; enforced, it would have been.
             Refusal::NotKept(_) => Word::Replayed,
-            Refusal::InFlight { .. } | Refusal::NotRecorded { .. } => Word::InFlight,
-            Refusal::InDoubt { .. } => Word::InDoubt,
+            Refusal::InFlight { .. }
+            | Refusal::NotRecorded { recording: Recording::GoesOn, .. } => Word::InFlight,
+            Refusal::InDoubt { .. } | Refusal::NotRecorded { .. } => Word::InDoubt,
             Refusal::Mismatch { .. } => Word::Mismatch,
             Refusal::Spent(_) => Word::Spent,
             Refusal::Void { .. } => Word::Void,

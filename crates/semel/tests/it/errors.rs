@@ -66,6 +66,8 @@ fn sample(code: Code) -> Problem {
         Code::StoreUnavailable => Problem::store_unavailable(soon),
         Code::StoreFull => Problem::store_full(soon),
         Code::NotRecorded => Problem::not_recorded(Effect::Done, soon),
+        Code::RecordingStopped => Problem::recording_stopped(Effect::Done, soon),
+        Code::OutcomeLost => Problem::outcome_lost(Effect::Done),
         Code::RecordUnreadable => Problem::record_unreadable(),
         Code::UpstreamUnreachable => Problem::upstream_unreachable(false, soon),
         Code::Quota => Problem::quota(soon),

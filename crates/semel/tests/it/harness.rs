@@ -14,7 +14,7 @@ use semel::core::{
     Effect, Fingerprint, Key, Policy, Principal, RecordId, Scope, Secret, Span, Timestamp,
 };
 use semel::engine::{
-    Answered, Bounds, Concluded, Engine, EngineConfig, Executed, Operation, Refusal,
+    Answered, Bounds, Concluded, Engine, EngineConfig, Executed, Operation, Recording, Refusal,
 };
 use semel::entropy::SystemEntropy;
 use semel::store::MemoryStore;
@@ -68,11 +68,17 @@ pub(crate) struct Network {
     store: Arc<dyn Store>,
     fates: Mutex<VecDeque<Fate>>,
     cut: Mutex<bool>,
+    broken: Mutex<Option<StoreError>>,
 }
 
 impl Network {
     pub(crate) fn before(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, fates: Mutex::default(), cut: Mutex::default() })
+        Arc::new(Self {
+            store,
+            fates: Mutex::default(),
+            cut: Mutex::default(),
+            broken: Mutex::default(),
+        })
     }
 
     /// The fates of the next swaps, in order; then all pass.
@@ -83,6 +89,15 @@ impl Network {
     /// Nothing reaches the store any more, or all does again.
     pub(crate) fn cut(&self, cut: bool) {
         *self.cut.lock().unwrap() = cut;
+    }
+
+    /// From now on every swap and load ends like this, and does nothing.
+    pub(crate) fn breaks(&self, error: StoreError) {
+        *self.broken.lock().unwrap() = Some(error);
+    }
+
+    fn whole(&self) -> Result<(), StoreError> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
     fn unreached<T>() -> Result<T, StoreError> {
@@ -97,6 +112,7 @@ impl Network {
 impl Store for Network {
     fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, StoreError>> {
         Box::pin(async move {
+            self.whole()?;
             let fate = match self.is_cut() {
                 true => Fate::Unreached,
                 false => self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Pass),
@@ -119,6 +135,7 @@ impl Store for Network {
 
     fn load(&self, id: RecordId) -> BoxFuture<'_, Result<Loaded, StoreError>> {
         Box::pin(async move {
+            self.whole()?;
             if self.is_cut() { Self::unreached() } else { self.store.load(id).await }
         })
     }
@@ -242,7 +259,11 @@ pub(crate) fn word<T>(answered: &Answered<T>) -> &'static str {
             Refusal::TooOld => "too-old",
             Refusal::TooNew => "too-new",
             Refusal::Store(_) => "store",
-            Refusal::NotRecorded { .. } => "not-recorded",
+            Refusal::NotRecorded { recording, .. } => match recording {
+                Recording::GoesOn => "not-recorded",
+                Recording::Stopped => "recording-stopped",
+                Recording::Lost => "outcome-lost",
+            },
             Refusal::Overloaded => "overloaded",
             Refusal::Draining => "draining",
             _ => "other",

@@ -41,7 +41,7 @@ async fn what_ran_and_could_not_be_written_down_is_said_so_and_never_runs_again(
     assert!(ask(semel.addr, &charge(3)).await.header("retry-after").is_some());
     gate.open();
     let told = first.reply("POST").await.unwrap();
-    assert_eq!(said(&told), "503 in-flight SEM-0303 done ran same-key");
+    assert_eq!(said(&told), "503 in-doubt SEM-0305 done ran same-key");
     assert!(told.header("retry-after").is_some());
     // What was written before is still known.
     let known = ask(semel.addr, &charge(1)).await;

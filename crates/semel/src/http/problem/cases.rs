@@ -171,6 +171,18 @@ impl Problem {
         Self::new(Code::NotRecorded, effect, true, Retry::SameKey).after(after)
     }
 
+    /// The operation ran with this effect, and the store takes no settle from this process any more.
+    #[must_use]
+    pub fn recording_stopped(effect: Effect, after: Span) -> Self {
+        Self::new(Code::RecordingStopped, effect, true, Retry::SameKey).after(after)
+    }
+
+    /// The operation ran with this effect, and there is no record that could say so later.
+    #[must_use]
+    pub fn outcome_lost(effect: Effect) -> Self {
+        Self::new(Code::OutcomeLost, effect, true, Retry::Never)
+    }
+
     /// The key's record is damaged or of an unknown version.
     #[must_use]
     pub fn record_unreadable() -> Self {
@@ -242,6 +254,11 @@ mod tests {
             (Problem::store_unavailable(s), "store-unavailable 503 unknown false same-key refused"),
             (Problem::store_full(s), "store-full 503 unknown false same-key refused"),
             (Problem::not_recorded(done, s), "not-recorded 503 done true same-key in-flight"),
+            (
+                Problem::recording_stopped(done, s),
+                "recording-stopped 503 done true same-key in-doubt",
+            ),
+            (Problem::outcome_lost(done), "outcome-lost 500 done true never in-doubt"),
             (Problem::quota(s), "quota 429 unknown false same-key refused"),
             (Problem::overloaded(s), "overloaded 503 unknown false same-key refused"),
             (Problem::draining(s), "draining 503 unknown false same-key refused"),

@@ -177,7 +177,7 @@ impl Hand for Remote {
 }
 
 pub(super) fn closing() -> StoreError {
-    StoreError::Unavailable { reason: "the record log is closed".into() }
+    StoreError::Closed { reason: "nobody writes the record log any more".into() }
 }
 
 /// The committer of a store without threads. Nothing happens but by its methods, so a simulation

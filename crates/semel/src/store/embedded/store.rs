@@ -191,9 +191,10 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`StoreError::Poisoned`] after a failed write: what was there still reads, and nothing is
-    /// written until the store is opened anew.
+    /// written until the store is opened anew. [`StoreError::Closed`] when its thread has ended.
     pub fn working(&self) -> Result<(), StoreError> {
-        self.shared.check_poison()
+        self.shared.check_poison()?;
+        if self.queue.closed() { Err(closing()) } else { Ok(()) }
     }
 
     /// Present numbers.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use semel::core::machine::{Answer, Resolution};
 use semel::core::record::{Settled, StoredReply};
-use semel::core::{Effect, Fingerprint, OnLapse, Policy, Span, State};
-use semel::engine::{Answered, Concluded, EngineConfig, Operation, Refusal};
+use semel::core::store::{Put, Store, StoreError, Swap};
+use semel::core::{Effect, Fingerprint, Incarnation, OnLapse, Policy, Span, State};
+use semel::engine::{Answered, Concluded, EngineConfig, Operation, Recording, Refusal};
 use tokio::time::Duration;
 
 use crate::harness::{Fate, World, replied, word};
@@ -29,10 +30,11 @@ async fn a_settle_goes_on_after_its_caller_was_told_that_it_is_not_recorded() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.network.cut(true);
     let told = first.await.unwrap();
-    let Answered::Refused(Refusal::NotRecorded { status, effect }) = &told else {
+    let Answered::Refused(Refusal::NotRecorded { status, effect, recording }) = &told else {
         panic!("{told:?}")
     };
     assert_eq!((*status, *effect), (Some(201), Effect::Done), "what the handler's reply says");
+    assert_eq!(*recording, Recording::GoesOn);
     world.network.cut(false);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(word(&world.run(1).await), "replayed");
@@ -164,4 +166,64 @@ async fn a_released_executor_is_not_given_the_reply_of_another_body() {
     let other = world.run_as(other, SECS_5, Duration::ZERO, replied()).await;
     assert_eq!(word(&other), "executed");
     assert_eq!(word(&first.await.unwrap()), "mismatch");
+}
+
+/// Runs a handler that is under way while `meanwhile` is done to its store.
+async fn settles_after(
+    world: &World,
+    concluded: Concluded,
+    meanwhile: impl Future<Output = ()>,
+) -> Answered<&'static str> {
+    let first = world.run_as(world.operation(1), SECS_5, Duration::from_secs(1), concluded);
+    let first = tokio::spawn(first);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    meanwhile.await;
+    first.await.unwrap()
+}
+
+/// The caller was told that its outcome was still being written, where nobody wrote it any more.
+#[tokio::test(start_paused = true)]
+async fn where_writing_cannot_go_on_the_caller_is_told_so_at_once() {
+    let reason = || "a sync failed".to_owned();
+    let other = Incarnation([9; 16]);
+    for (error, expected) in [
+        (StoreError::Poisoned { reason: reason() }, Recording::Stopped),
+        (StoreError::Closed { reason: reason() }, Recording::Stopped),
+        (StoreError::Damaged { what: reason() }, Recording::Lost),
+        (StoreError::WrongIncarnation { expected: other, found: other }, Recording::Lost),
+    ] {
+        let world = World::new().await;
+        let breaks = async { world.network.breaks(error.clone()) };
+        let told = settles_after(&world, replied(), breaks).await;
+        let Answered::Refused(Refusal::NotRecorded { status, effect, recording }) = told else {
+            panic!("{error}: {told:?}")
+        };
+        assert_eq!((status, effect, recording), (Some(201), Effect::Done, expected), "{error}");
+    }
+}
+
+/// Somebody puts an older copy of the store in place, in which the key is unknown.
+async fn forget(world: &World) {
+    let id = world.operation(1).id;
+    let loaded = world.network.load(id).await.unwrap();
+    let incarnation = world.network.status().await.unwrap().incarnation;
+    let expected = loaded.record.map(|record| record.version());
+    let deadline = loaded.at.plus(SECS_5);
+    let swap = Swap { id, incarnation, expected, write: Put::Delete, deadline };
+    world.network.swap(swap).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_gone_is_no_promise_that_a_retry_will_not_run() {
+    let world = World::new().await;
+    let told = settles_after(&world, replied(), forget(&world)).await;
+    assert_eq!(word(&told), "outcome-lost");
+    assert_eq!(word(&world.run(1).await), "executed", "which is why it was not told to try again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_nothing_and_is_not_remembered_is_released() {
+    let world = World::new().await;
+    let told = settles_after(&world, Concluded::Released, forget(&world)).await;
+    assert_eq!(word(&told), "released");
 }
