@@ -221,6 +221,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True when the store is down, and nothing more is known: not when it answered that something
+    /// is wrong with a record, with the write, or with the store that stands there.
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::Unavailable { .. }
+            | Self::Poisoned { .. }
+            | Self::Closed { .. } => true,
+            Self::DeadlinePassed { .. }
+            | Self::WrongIncarnation { .. }
+            | Self::Full { .. }
+            | Self::ReadOnly { .. }
+            | Self::Undecodable { .. }
+            | Self::Damaged { .. } => false,
+        }
+    }
+
     /// True when a write may have been applied all the same.
     #[must_use]
     pub const fn may_have_applied(&self) -> bool {

@@ -173,6 +173,7 @@ impl Node {
         let bounds = Bounds {
             wait: Span::from_ms(u64::from(op % 3) * 1000),
             settle: self.ground.options.deadline.times(2),
+            passes_when_down: false,
         };
         let (ground, policy, name) = (self.ground.clone(), Arc::clone(&self.policy), held.name);
         // What was promised, whatever a flaw makes of it.

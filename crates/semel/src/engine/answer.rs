@@ -14,18 +14,22 @@ pub struct Operation {
     pub fingerprint: Fingerprint,
 }
 
-/// How long a caller waits for what.
+/// How long a caller waits for what, and what it does when there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// A duplicate for its original, before it is told "in flight".
     pub wait: Span,
     /// The first caller for its settle, before it is told "not recorded".
     pub settle: Span,
+    /// The caller runs the operation itself, unprotected, when it is told that the store is down
+    /// ([`StoreError::is_down`]). A claim that turns out to have landed all the same is then left *in
+    /// doubt*; else it is withdrawn, for nothing ran.
+    pub passes_when_down: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { wait: Span::from_secs(5), settle: Span::from_secs(10) }
+        Self { wait: Span::from_secs(5), settle: Span::from_secs(10), passes_when_down: false }
     }
 }
 

@@ -53,14 +53,25 @@ pub(super) struct Granted {
 }
 
 impl Inner {
-    /// Claims `operation` for `owner`. `current` is the record as last seen, if it was.
+    /// Claims `operation` for `owner`. `seen` is the record as last seen, if it was; `passes`: the
+    /// caller runs it itself when the store is down.
     pub(super) async fn claim(
         self: &Arc<Self>,
         operation: &Operation,
         owner: Owner,
         policy: &Policy,
         seen: Option<Record>,
+        passes: bool,
     ) -> Claimed {
+        let give_up = |doubtful_until, error: StoreError| {
+            if let Some(until) = doubtful_until {
+                // What the caller runs now is known to nobody here.
+                let left =
+                    if passes && error.is_down() { Outcome::InDoubt } else { Outcome::Released };
+                self.withdraw(operation.id, owner, until, left);
+            }
+            Claimed::Failed(error)
+        };
         let event = Event::Claim(Claim {
             owner,
             fingerprint: operation.fingerprint,
@@ -82,11 +93,11 @@ impl Inner {
                         (current, looked) = (found, true);
                         continue;
                     }
-                    Err(error) => return self.give_up(operation.id, owner, doubtful_until, error),
+                    Err(error) => return give_up(doubtful_until, error),
                 },
                 Write::Keep => {
                     if let Some(until) = doubtful_until {
-                        self.withdraw(operation.id, owner, until);
+                        self.withdraw(operation.id, owner, until, Outcome::Released);
                     }
                     return Claimed::Answered(answer, current);
                 }
@@ -109,55 +120,42 @@ impl Inner {
                 Err(error) if error.may_have_applied() => {
                     doubtful_until = Some(self.deadline_from_now());
                     if Instant::now() >= give_up_at {
-                        return self.give_up(operation.id, owner, doubtful_until, error);
+                        return give_up(doubtful_until, error);
                     }
                     backoff.pause().await;
                     // A look tells whether it landed; if not, the same owner claims again.
                     match self.load(operation.id).await {
                         Ok(found) => (current, looked) = (found, true),
                         Err(error) => {
-                            return self.give_up(operation.id, owner, doubtful_until, error);
+                            return give_up(doubtful_until, error);
                         }
                     }
                 }
-                Err(error) => return self.give_up(operation.id, owner, doubtful_until, error),
+                Err(error) => return give_up(doubtful_until, error),
             }
         }
     }
 
-    fn give_up(
-        self: &Arc<Self>,
-        id: RecordId,
-        owner: Owner,
-        doubtful_until: Option<Instant>,
-        error: StoreError,
-    ) -> Claimed {
-        if let Some(until) = doubtful_until {
-            self.withdraw(id, owner, until);
-        }
-        Claimed::Failed(error)
-    }
-
     /// Makes sure that a claim that was given up is not left behind: an orphan would lapse into a
-    /// doubt about something that never ran. After this nobody executes under `owner`.
-    fn withdraw(self: &Arc<Self>, id: RecordId, owner: Owner, until: Instant) {
+    /// doubt about something that never ran. `left` is what is written if it landed. After this nobody
+    /// executes under `owner`.
+    fn withdraw(self: &Arc<Self>, id: RecordId, owner: Owner, until: Instant, left: Outcome) {
         let inner = Arc::clone(self);
         let ticket = self.ticket();
         self.config.spawner.spawn(Box::pin(async move {
             let _ticket = ticket;
-            inner.withdrawn(id, owner, until).await;
+            inner.withdrawn(id, owner, until, &left).await;
         }));
     }
 
-    async fn withdrawn(&self, id: RecordId, owner: Owner, until: Instant) {
+    async fn withdrawn(&self, id: RecordId, owner: Owner, until: Instant, left: &Outcome) {
         let mut stage = self.stage.subscribe();
         let mut backoff = Backoff::new();
         loop {
             let asked = Instant::now();
             match self.load(id).await {
                 Ok(Some(record)) if record.owner == owner && is_open(record.state) => {
-                    if self.settle_once(id, &record, record.fence, &Outcome::Released).await.is_ok()
-                    {
+                    if self.settle_once(id, &record, record.fence, left).await.is_ok() {
                         return;
                     }
                 }

@@ -88,14 +88,15 @@ impl Inner {
                 }
             }
             let owner = Owner(random(self.config.entropy.as_ref()));
-            let record = match self.claim(operation, owner, policy, seen).await {
-                Claimed::Granted(granted) => break (granted, permit),
-                Claimed::Failed(error) => return tell(told, store_failed(error, original)),
-                Claimed::Answered(Answer::InFlight, Some(record)) => record,
-                Claimed::Answered(answer, record) => {
-                    return tell(told, self.answer(operation, answer, record));
-                }
-            };
+            let record =
+                match self.claim(operation, owner, policy, seen, bounds.passes_when_down).await {
+                    Claimed::Granted(granted) => break (granted, permit),
+                    Claimed::Failed(error) => return tell(told, store_failed(error, original)),
+                    Claimed::Answered(Answer::InFlight, Some(record)) => record,
+                    Claimed::Answered(answer, record) => {
+                        return tell(told, self.answer(operation, answer, record));
+                    }
+                };
             drop(permit);
             original = Some(record.began());
             if place.is_some() && Instant::now() < patience {

@@ -85,7 +85,8 @@ pub enum StoreDown {
     /// 503 `store-unavailable`; nothing runs.
     #[default]
     Refuse,
-    /// It runs unprotected. The promise of such a route is published as best effort.
+    /// It runs unprotected. The promise of such a route is published as best effort. A claim whose
+    /// write turns out to have landed is left *in doubt*, so that no retry runs once the store is back.
     Pass,
 }
 

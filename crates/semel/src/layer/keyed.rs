@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use metrics::Histogram;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
-use semel_core::{Fingerprint, RecordId, Span, StoreError};
+use semel_core::{Fingerprint, RecordId, Span};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -86,12 +86,13 @@ where
         Err(problem) => return Ok(problem_response(*problem)),
     };
     let operation = Operation { id, key: keyed.key, fingerprint };
-    let bounds = Bounds { wait, settle: route.settle_wait };
+    let passes_when_down = route.store_down == StoreDown::Pass;
+    let bounds = Bounds { wait, settle: route.settle_wait, passes_when_down };
     let headers = coding_wanted(&parts.headers);
 
     let question = question(&route, &parts).map(|question| (inner.clone(), question));
     let request = Request::from_parts(parts, body);
-    let spare = (route.store_down == StoreDown::Pass).then(|| (inner.clone(), request.clone()));
+    let spare = passes_when_down.then(|| (inner.clone(), request.clone()));
     let running = Arc::clone(&route);
     let execution = shared.meters.execution.clone();
     let begins = counted.as_ref().map(Place::key);
@@ -107,10 +108,7 @@ where
         .await;
     drop(counted);
     // Down, and nothing more: a damaged record, or the store of another life, is no leave to run.
-    let down = matches!(
-        answered,
-        Answered::Refused(Refusal::Store(StoreError::Timeout | StoreError::Unavailable { .. }))
-    );
+    let down = matches!(&answered, Answered::Refused(Refusal::Store(error)) if error.is_down());
     if let Some((inner, request)) = spare.filter(|_| down) {
         // The route says so by name, and publishes that its promise is best effort.
         metrics::counter!("semel_unprotected_total").increment(1);

@@ -142,7 +142,7 @@ async fn observe(
     let fingerprint = request_fingerprint(shared, &route, parts, body);
     let id = observed_id(shared, &keyed.scope, &keyed.key);
     let operation = Operation { id, key: keyed.key, fingerprint };
-    let bounds = Bounds { wait: Span::ZERO, settle: route.settle_wait };
+    let bounds = Bounds { wait: Span::ZERO, settle: route.settle_wait, passes_when_down: false };
     let policy = Arc::new(route.policy.clone());
     let answered = shared
         .engine

@@ -216,7 +216,7 @@ impl World {
     ) -> impl Future<Output = Answered<&'static str>> + Send + 'static + use<> {
         let (engine, policy) = (self.engine.clone(), Arc::clone(&self.policy));
         let effects = Arc::clone(&self.effects);
-        let bounds = Bounds { wait, settle: Span::from_secs(10) };
+        let bounds = Bounds { wait, settle: Span::from_secs(10), ..Bounds::default() };
         async move {
             let handler = move |_attempt| async move {
                 tokio::time::sleep(takes).await;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use semel::core::{Policy, Secret, Store};
 use semel::engine::{Attempt, Engine, EngineConfig};
 use semel::entropy::SystemEntropy;
-use semel::http::route::{Demand, PrincipalSource, StoreDown};
+use semel::http::route::{Demand, PrincipalSource};
 use semel::http::{Problem, Route, Routes};
 use semel::layer::{Body, Protection, SemelLayer, Verdict};
 use semel::store::MemoryStore;
@@ -417,19 +417,13 @@ async fn the_first_caller_leaves_and_the_retry_gets_its_reply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_down_refuses_unless_the_route_says_otherwise_by_name() {
+async fn a_store_that_is_down_refuses() {
     let api = Api::open().await;
     api.network.cut(true);
     let got = api.pay().await;
     assert_eq!(got.problem(), "503 store-unavailable unknown false same-key");
     assert!(got.headers.contains_key("retry-after"));
     assert_eq!(api.calls(), 0);
-
-    let principal = PrincipalSource::None;
-    let api = Api::new(Route { principal, store_down: StoreDown::Pass, ..Route::default() }).await;
-    api.network.cut(true);
-    let got = api.pay().await;
-    assert_eq!((got.status, &got.word[..], api.calls()), (201, "ignored", 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,5 +14,6 @@ mod observe;
 mod principals;
 mod reauthorize;
 mod spool;
+mod store_down;
 mod stores;
 mod zoo;
