@@ -1,0 +1,106 @@
+//! Breaking the service and its store, by the commands of the target file.
+//!
+//! `POST http://HOST:PORT/PATH` is sent as a request, for a service that can be told so; all else is
+//! run by `sh -c`.
+//! A command that starts a server must put it in the background with its output sent elsewhere, or
+//! the command never ends.
+
+use std::time::Duration;
+
+use crate::case::Halt;
+use crate::effects::shell;
+use crate::trial::Trial;
+use crate::wire::{Address, Request};
+
+/// How long a service may take until it listens again.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// One thing to do to the service or its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Ends it at once.
+    Kill,
+    /// Ends it in order.
+    Stop,
+    /// Starts it, and waits until it listens.
+    Start,
+    /// The store cannot be reached.
+    StoreDown,
+    /// The store is slow.
+    StoreSlow,
+    /// The store refuses writes.
+    StoreReadOnly,
+    /// The store is replaced by an empty one.
+    StoreEmpty,
+    /// The store loses the next answer.
+    StoreAnswerLost,
+    /// The store is as it was.
+    StoreUp,
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`Halt::Skipped`] without such a command, [`Halt::Broken`] when it failed.
+pub(crate) async fn act(trial: &Trial, act: Act) -> Result<(), Halt> {
+    let control = &trial.target().control;
+    let (name, command) = match act {
+        Act::Kill => ("kill", &control.kill),
+        Act::Stop => ("stop", &control.stop),
+        Act::Start => ("start", &control.start),
+        Act::StoreDown => ("store_down", &control.store_down),
+        Act::StoreSlow => ("store_slow", &control.store_slow),
+        Act::StoreReadOnly => ("store_read_only", &control.store_read_only),
+        Act::StoreEmpty => ("store_empty", &control.store_empty),
+        Act::StoreAnswerLost => ("store_answer_lost", &control.store_answer_lost),
+        Act::StoreUp => ("store_up", &control.store_up),
+    };
+    let Some(command) = command else {
+        return Err(Halt::Skipped(format!("the target has no control.{name}")));
+    };
+    let slow = trial.slow().as_millis().to_string();
+    let command = command.replace("{slow_ms}", &slow);
+    let acted = match command.strip_prefix("POST ") {
+        Some(url) => post(url).await,
+        None => shell(&command).await.map(|_| ()),
+    };
+    acted.map_err(|why| Halt::Broken(format!("control.{name}: {why}")))?;
+    if act == Act::Start {
+        listening(trial).await?;
+    }
+    Ok(())
+}
+
+async fn post(url: &str) -> Result<(), String> {
+    let at = url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|path| at + 3 + path));
+    let (base, path) = url.split_at(at.unwrap_or(url.len()));
+    let address = Address::parse(base).map_err(|error| error.to_string())?;
+    let request = Request::new("POST", if path.is_empty() { "/" } else { path });
+    let sent = async {
+        let mut connection = address.connect().await?;
+        connection.exchange(&request, &address.authority()).await
+    };
+    match tokio::time::timeout(START_PATIENCE, sent).await {
+        Ok(Ok(reply)) if reply.success() => Ok(()),
+        Ok(Ok(reply)) => Err(format!("POST {url} answered {}", reply.brief())),
+        Ok(Err(error)) => Err(format!("POST {url}: {error}")),
+        Err(_) => Err(format!("POST {url} got no reply within {START_PATIENCE:?}")),
+    }
+}
+
+/// Waits until the target takes connections.
+///
+/// # Errors
+/// [`Halt::Broken`] when it never does.
+pub(crate) async fn listening(trial: &Trial) -> Result<(), Halt> {
+    let address = &trial.target().address;
+    let trying = async {
+        while address.connect().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(START_PATIENCE, trying).await.map_err(|_| {
+        let base = address.base();
+        Halt::Broken(format!("{base} took no connections within {START_PATIENCE:?} of its start"))
+    })
+}

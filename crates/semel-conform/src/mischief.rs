@@ -1,0 +1,237 @@
+//! The network that a retry is made for: a proxy between the tester and the target that loses,
+//! cuts and holds what passes.
+//!
+//! It carries bytes and knows no HTTP, so it stands before TLS, too. It never sends anything of its
+//! own, and never sends anything twice.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::wire::{Address, Connection, WireError};
+
+/// What the network does to one connection.
+#[derive(Clone, Debug)]
+pub enum Mischief {
+    /// Delivers the request, and resets the caller's connection when the reply begins to come.
+    LoseReply,
+    /// Delivers the first bytes of what the caller sends, then ends both connections.
+    CutRequest(usize),
+    /// Delivers so many bytes of the reply, then ends both connections.
+    CutReply(usize),
+    /// Delivers the request, and keeps the reply back until the gate opens.
+    HoldReply(Gate),
+}
+
+/// A door that a case opens.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    /// A closed one.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everybody through, now and later.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    async fn pass(&self) {
+        // Closing the semaphore is how the gate opens.
+        let _ = self.0.acquire().await;
+    }
+}
+
+/// A way through the bad network. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Passage {
+    addr: SocketAddr,
+    carrying: JoinHandle<()>,
+}
+
+impl Passage {
+    /// Opens one to the target.
+    ///
+    /// # Errors
+    /// When no port of this machine can be had.
+    pub async fn open(target: &Address, mischief: Mischief) -> Result<Self, WireError> {
+        let failed = |error| WireError::Connect { to: "the tester's own proxy".into(), error };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        let target = target.clone();
+        let carrying = tokio::spawn(async move {
+            let mut carried = tokio::task::JoinSet::new();
+            while let Ok((caller, _)) = listener.accept().await {
+                let (target, mischief) = (target.clone(), mischief.clone());
+                carried.spawn(async move {
+                    if let Ok(server) = target.tcp().await {
+                        carry(caller, server, mischief).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { addr, carrying })
+    }
+
+    /// A connection to the target through it.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn connect(&self, target: &Address) -> Result<Connection, WireError> {
+        let failed = |error| WireError::Connect { to: "the tester's own proxy".into(), error };
+        let stream = TcpStream::connect(self.addr).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        target.dress(stream).await
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.carrying.abort();
+    }
+}
+
+/// Carries one connection to its end.
+async fn carry(caller: TcpStream, server: TcpStream, mischief: Mischief) {
+    match mischief {
+        Mischief::LoseReply => cut_reply(caller, server, 0).await,
+        Mischief::CutReply(bytes) => cut_reply(caller, server, bytes).await,
+        Mischief::CutRequest(bytes) => cut_request(caller, server, bytes).await,
+        Mischief::HoldReply(gate) => hold_reply(caller, server, gate).await,
+    }
+}
+
+async fn cut_reply(caller: TcpStream, server: TcpStream, left: usize) {
+    let reset = caller.set_zero_linger();
+    if reset.is_err() {
+        return;
+    }
+    let (mut from_caller, mut to_caller) = caller.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    // The request goes on being delivered while the reply is awaited.
+    let deliver = async {
+        let _ = tokio::io::copy(&mut from_caller, &mut to_server).await;
+        std::future::pending::<()>().await;
+    };
+    let answer = async {
+        let mut left = left;
+        let mut room = vec![0; 16 * 1024];
+        while let Ok(n @ 1..) = from_server.read(&mut room).await {
+            let part = room.get(..n.min(left)).unwrap_or_default();
+            if to_caller.write_all(part).await.is_err() || n >= left {
+                return;
+            }
+            left -= n;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = answer => {}
+        () = deliver => {}
+    }
+}
+
+async fn cut_request(mut caller: TcpStream, mut server: TcpStream, mut left: usize) {
+    let mut room = vec![0; 16 * 1024];
+    while left > 0 {
+        let upto = left.min(room.len());
+        let Some(space) = room.get_mut(..upto) else { return };
+        let Ok(n @ 1..) = caller.read(space).await else { return };
+        let Some(part) = room.get(..n) else { return };
+        if server.write_all(part).await.is_err() {
+            return;
+        }
+        left -= n;
+    }
+    // In order, so that what was delivered is read: a reset could throw it away.
+    let _ = server.shutdown().await;
+}
+
+async fn hold_reply(caller: TcpStream, server: TcpStream, gate: Gate) {
+    let (mut from_caller, mut to_caller) = caller.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let deliver = async {
+        let _ = tokio::io::copy(&mut from_caller, &mut to_server).await;
+        std::future::pending::<()>().await;
+    };
+    let answer = async {
+        gate.pass().await;
+        let _ = tokio::io::copy(&mut from_server, &mut to_caller).await;
+    };
+    tokio::select! {
+        biased;
+        () = answer => {}
+        () = deliver => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Request;
+
+    /// A server that answers each connection once and says what it was sent.
+    async fn server(reply: &'static str) -> (Address, JoinHandle<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address =
+            Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = vec![0; 4096];
+            let n = stream.read(&mut read).await.unwrap();
+            read.truncate(n);
+            let _ = stream.write_all(reply.as_bytes()).await;
+            read
+        });
+        (address, served)
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    #[tokio::test]
+    async fn a_lost_reply_is_delivered_and_not_answered() {
+        let (address, served) = server(OK).await;
+        let passage = Passage::open(&address, Mischief::LoseReply).await.unwrap();
+        let mut connection = passage.connect(&address).await.unwrap();
+        let got = connection.exchange(&Request::new("POST", "/").body("x"), "h").await;
+        assert!(matches!(got, Err(WireError::NoReply)), "{got:?}");
+        assert!(served.await.unwrap().ends_with(b"x"));
+    }
+
+    #[tokio::test]
+    async fn a_cut_reply_ends_where_it_is_cut() {
+        let (address, _served) = server(OK).await;
+        let passage = Passage::open(&address, Mischief::CutReply(OK.len() - 1)).await.unwrap();
+        let mut connection = passage.connect(&address).await.unwrap();
+        let got = connection.exchange(&Request::new("POST", "/"), "h").await;
+        assert!(matches!(got, Err(WireError::CutReply { .. })), "{got:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cut_request_is_delivered_in_part() {
+        let (address, served) = server(OK).await;
+        let passage = Passage::open(&address, Mischief::CutRequest(6)).await.unwrap();
+        let mut connection = passage.connect(&address).await.unwrap();
+        connection.write(b"POST / HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(served.await.unwrap(), b"POST /");
+    }
+
+    #[tokio::test]
+    async fn a_held_reply_comes_when_the_gate_opens() {
+        let (address, served) = server(OK).await;
+        let gate = Gate::closed();
+        let passage = Passage::open(&address, Mischief::HoldReply(gate.clone())).await.unwrap();
+        let mut connection = passage.connect(&address).await.unwrap();
+        connection.write(&Request::new("GET", "/").bytes("h")).await.unwrap();
+        served.await.unwrap();
+        gate.open();
+        assert_eq!(connection.reply("GET").await.unwrap().text(), "ok");
+    }
+}

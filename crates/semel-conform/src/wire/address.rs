@@ -1,0 +1,189 @@
+//! Where a target is, and how a connection to it is made.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::connection::{Connection, WireError};
+
+/// The scheme, host and port of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+/// Why a URL names no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Another scheme, or none.
+    #[error("`{url}` is no URL of a target: write http://HOST:PORT or https://HOST")]
+    Scheme {
+        /// As given.
+        url: String,
+    },
+    /// A path, a query or a user.
+    #[error(
+        "`{url}` says more than where the target is: paths belong to the operation; write {base}"
+    )]
+    More {
+        /// As given.
+        url: String,
+        /// What would do.
+        base: String,
+    },
+    /// No host or no port.
+    #[error("`{url}` has no host, or a port that is none")]
+    Host {
+        /// As given.
+        url: String,
+    },
+}
+
+impl Address {
+    /// From `http://HOST[:PORT]` or `https://HOST[:PORT]`.
+    ///
+    /// # Errors
+    /// Anything else, with what would do.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
+        let scheme = || AddressError::Scheme { url: url.to_owned() };
+        let (scheme_name, rest) = url.split_once("://").ok_or_else(scheme)?;
+        let tls = match scheme_name.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(scheme()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if let Some(at) = rest.find(['/', '?', '#', '@']) {
+            let base = format!("{scheme_name}://{}", rest.get(..at).unwrap_or_default());
+            return Err(AddressError::More { url: url.to_owned(), base });
+        }
+        let host = || AddressError::Host { url: url.to_owned() };
+        let authority: http::uri::Authority = rest.parse().map_err(|_| host())?;
+        let port = match authority.port() {
+            Some(port) => port.as_str().parse().map_err(|_| host())?,
+            // An empty or impossible port reads as none.
+            None if authority.as_str() != authority.host() => return Err(host()),
+            None if tls => 443,
+            None => 80,
+        };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if name.is_empty() {
+            return Err(host());
+        }
+        Ok(Self { tls, host: name, port })
+    }
+
+    /// The URL without a path.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
+    /// As it stands in `Host`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.tls, self.port) {
+            (false, 80) | (true, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// The host's name or address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is this machine by its very name: no look-up is believed.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let by_address = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        by_address || self.host.eq_ignore_ascii_case("localhost")
+    }
+
+    /// A bare connection, without TLS: what the tester's proxy makes.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn tcp(&self) -> Result<TcpStream, WireError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let stream = stream.map_err(|error| WireError::Connect { to: self.base(), error })?;
+        stream.set_nodelay(true).map_err(|error| WireError::Connect { to: self.base(), error })?;
+        Ok(stream)
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn connect(&self) -> Result<Connection, WireError> {
+        let stream = self.tcp().await?;
+        self.dress(stream).await
+    }
+
+    /// A connection to it over a stream that somebody else carries there.
+    ///
+    /// # Errors
+    /// When the TLS handshake failed.
+    pub async fn dress(&self, stream: TcpStream) -> Result<Connection, WireError> {
+        if !self.tls {
+            return Ok(Connection::new(stream));
+        }
+        let failed = |error| WireError::Connect { to: self.base(), error };
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(failed)?;
+        Ok(Connection::new(stream))
+    }
+}
+
+/// The machine's own trust: `SSL_CERT_FILE` adds to it.
+fn tls() -> Arc<rustls::ClientConfig> {
+    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
+    let make = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions of TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    };
+    Arc::clone(CONFIG.get_or_init(make))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_targets() {
+        for (url, base, loopback) in [
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000", true),
+            ("http://localhost/", "http://localhost", true),
+            ("https://[::1]:8443", "https://[::1]:8443", true),
+            ("HTTP://api.internal:80", "http://api.internal", false),
+            ("https://api.internal", "https://api.internal", false),
+            ("http://127.0.0.1.example:1", "http://127.0.0.1.example:1", false),
+        ] {
+            let address = Address::parse(url).unwrap();
+            assert_eq!((address.base().as_str(), address.is_loopback()), (base, loopback), "{url}");
+        }
+        for url in ["127.0.0.1:9000", "ftp://a", "http://", "http://a:99999", "http://a:"] {
+            assert!(Address::parse(url).is_err(), "{url}");
+        }
+        let more = Address::parse("http://a:1/v1").unwrap_err().to_string();
+        assert!(more.contains("http://a:1"), "{more}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The tester against servers that are right and servers that are not.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod sample;
