@@ -63,15 +63,29 @@ impl Inner {
         seen: Option<Record>,
         passes: bool,
     ) -> Claimed {
-        let give_up = |doubtful_until, error: StoreError| {
-            if let Some(until) = doubtful_until {
-                // What the caller runs now is known to nobody here.
-                let left =
-                    if passes && error.is_down() { Outcome::InDoubt } else { Outcome::Released };
-                self.withdraw(operation.id, owner, until, left);
-            }
-            Claimed::Failed(error)
+        // Some once a write of ours may still land: until then no answer but "granted" is certain.
+        let mut doubtful_until = None;
+        let claimed = self.ask(operation, owner, policy, seen, &mut doubtful_until).await;
+        let left = match &claimed {
+            Claimed::Granted(_) => return claimed,
+            // What the caller runs now is known to nobody here.
+            Claimed::Failed(error) if passes && error.is_down() => Outcome::InDoubt,
+            Claimed::Failed(_) | Claimed::Answered(..) => Outcome::Released,
         };
+        if let Some(until) = doubtful_until {
+            self.withdraw(operation.id, owner, until, left);
+        }
+        claimed
+    }
+
+    async fn ask(
+        &self,
+        operation: &Operation,
+        owner: Owner,
+        policy: &Policy,
+        seen: Option<Record>,
+        doubtful_until: &mut Option<Instant>,
+    ) -> Claimed {
         let event = Event::Claim(Claim {
             owner,
             fingerprint: operation.fingerprint,
@@ -79,8 +93,6 @@ impl Inner {
         });
         let mut looked = seen.is_some();
         let mut current = seen;
-        // Some once a write of ours may still land: until then no answer but "granted" is certain.
-        let mut doubtful_until: Option<Instant> = None;
         let give_up_at = self.deadline_from_now();
         let mut backoff = Backoff::new();
         loop {
@@ -93,14 +105,9 @@ impl Inner {
                         (current, looked) = (found, true);
                         continue;
                     }
-                    Err(error) => return give_up(doubtful_until, error),
+                    Err(error) => return Claimed::Failed(error),
                 },
-                Write::Keep => {
-                    if let Some(until) = doubtful_until {
-                        self.withdraw(operation.id, owner, until, Outcome::Released);
-                    }
-                    return Claimed::Answered(answer, current);
-                }
+                Write::Keep => return Claimed::Answered(answer, current),
                 Write::Put(record) => record,
                 Write::Delete => unreachable!("a claim never deletes"),
             };
@@ -118,20 +125,20 @@ impl Inner {
                     (current, looked) = (found, true);
                 }
                 Err(error) if error.may_have_applied() => {
-                    doubtful_until = Some(self.deadline_from_now());
+                    *doubtful_until = Some(self.deadline_from_now());
                     if Instant::now() >= give_up_at {
-                        return give_up(doubtful_until, error);
+                        return Claimed::Failed(error);
                     }
                     backoff.pause().await;
                     // A look tells whether it landed; if not, the same owner claims again.
                     match self.load(operation.id).await {
                         Ok(found) => (current, looked) = (found, true),
                         Err(error) => {
-                            return give_up(doubtful_until, error);
+                            return Claimed::Failed(error);
                         }
                     }
                 }
-                Err(error) => return give_up(doubtful_until, error),
+                Err(error) => return Claimed::Failed(error),
             }
         }
     }

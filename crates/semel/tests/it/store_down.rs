@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use semel::core::store::{Put, Swap};
-use semel::core::{Incarnation, Key, Principal, RecordId, Scope, Span, State, Store, StoreError};
+use semel::core::{
+    Fence, Incarnation, Key, Principal, RecordId, Scope, Span, State, Store, StoreError,
+};
 use semel::http::Route;
 use semel::http::route::{PrincipalSource, StoreDown};
 use semel::layer::Body;
