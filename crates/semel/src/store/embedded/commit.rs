@@ -3,8 +3,8 @@
 //!
 //! Synchronous and without threads: [`super::driver`] decides when it runs.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use semel_core::codec::{self, OVERHEAD_MAX};
 use semel_core::store::{Put, Swap, Swapped};
@@ -45,6 +45,8 @@ pub(super) struct Log {
     pub(super) closed: bool,
     pub(super) writer: BatchWriter,
     pub(super) staged: Staged,
+    /// What supply and file system held when this batch first asked.
+    pub(super) free_bytes: OnceLock<u64>,
 }
 
 impl Log {
@@ -148,12 +150,16 @@ impl Log {
         let needed = set_aside + batch as u64 + margin;
         let left = u64::from(self.active.segment.capacity - self.active.end);
         let left = left.saturating_sub(options.longest_batch());
-        if needed <= left + self.shared.free_bytes(false)
-            || needed <= left + self.shared.free_bytes(true)
-        {
+        if needed <= left + self.shared.free_bytes(false) || needed <= left + self.free_bytes() {
             return Ok(());
         }
         Err(StoreError::Full { what: format!("the disk of {}", self.shared.disk.place()) })
+    }
+
+    /// What supply and file system hold together, asked once a batch: only the committer takes of the
+    /// supply, between batches, and what others write meanwhile would overtake any answer.
+    fn free_bytes(&self) -> u64 {
+        *self.free_bytes.get_or_init(|| self.shared.free_bytes(true))
     }
 
     fn bucket(&self, now: Timestamp) -> u64 {
@@ -162,6 +168,7 @@ impl Log {
 
     /// Writes and syncs the batch, then shows it.
     pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.free_bytes.take();
         if self.writer.is_empty() {
             return Ok(());
         }

@@ -176,6 +176,7 @@ fn into_log(
         closed: ended.closed,
         writer: BatchWriter::new(),
         staged: Staged::default(),
+        free_bytes: OnceLock::new(),
     })
 }
 
