@@ -1,7 +1,9 @@
 //! The one path of an operation: claim, execute, settle, answer; or wait, and answer from the record.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use semel_core::machine::{Answer, Claim, Event, Step, Write, step};
@@ -43,12 +45,41 @@ impl Engine {
         let (told, answered) = oneshot::channel();
         let inner = Arc::clone(&self.0);
         let ticket = inner.ticket();
-        self.0.config.spawner.spawn(Box::pin(async move {
+        let own_task = OwnTask::default();
+        let moved = own_task.clone();
+        let mut work = Box::pin(async move {
             let _ticket = ticket;
             let policy = inner.policy(&policy);
-            inner.run(&operation, &policy, bounds, handler, told).await;
-        }));
+            inner.run(&operation, &policy, bounds, own_task, handler, told).await;
+        });
+        // Most retries are answered at the first look: they need no task. What has to wait gets one
+        // in the same breath, so nothing that has begun is lost with this future.
+        let first_look =
+            poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))));
+        if matches!(first_look.await, Ok(Poll::Pending)) {
+            moved.enter();
+            self.0.config.spawner.spawn(work);
+        }
         answered.await.unwrap_or(Answered::Refused(Refusal::Interrupted))
+    }
+}
+
+/// Whether the work of an operation runs in a task of its own by now. A handler never runs before.
+#[derive(Clone, Debug, Default)]
+struct OwnTask(Arc<AtomicBool>);
+
+impl OwnTask {
+    fn enter(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Nobody is woken: whoever finds the work waiting gives it its task, which looks again.
+    async fn entered(&self) {
+        poll_fn(|_| match self.0.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 }
 
@@ -58,6 +89,7 @@ impl Inner {
         operation: &Operation,
         policy: &Policy,
         bounds: Bounds,
+        own_task: OwnTask,
         handler: F,
         mut told: oneshot::Sender<Answered<T>>,
     ) where
@@ -118,6 +150,7 @@ impl Inner {
             }
         };
         drop(place);
+        own_task.entered().await;
         self.run_granted(operation, granted, policy, bounds.settle, handler, told).await;
     }
 

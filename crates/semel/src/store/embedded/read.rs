@@ -1,6 +1,7 @@
 //! Reading: from an id to its record, by the index, one positioned read, and a whole comparison.
 
 use bytes::Bytes;
+use semel_core::store::{Swap, Swapped};
 use semel_core::{Record, RecordId, StoreError, codec};
 
 use super::batch::{FRAME_HEADER, Frame, Kind, frame_len, parse_frame};
@@ -126,6 +127,22 @@ impl Shared {
             }
         }
         Ok(None)
+    }
+
+    /// The answer to a swap that expects no record where the log shows one: nearly every retry. What
+    /// is shown here is on disk, and nothing would be written, so it waits neither for its turn nor
+    /// for the sync of others. `None`: only the committer can tell.
+    pub(super) fn conflict_at_sight(&self, swap: &Swap) -> Option<Swapped> {
+        let plain = swap.expected.is_none()
+            && swap.incarnation == self.incarnation
+            && self.poison.get().is_none();
+        if !plain || self.index.matches(tag(&swap.id)).first.is_none() {
+            return None;
+        }
+        // The committer meets what is wrong with a frame, too, and says so.
+        let Ok(Found::Here(record, _)) = self.find(&swap.id) else { return None };
+        let at = self.clock.now();
+        (at <= swap.deadline).then_some(Swapped::Conflict { current: Some(record), at })
     }
 
     pub(super) fn load(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {

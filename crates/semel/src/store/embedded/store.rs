@@ -237,7 +237,12 @@ impl Drop for EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn swap(&self, swap: Swap) -> BoxFuture<'_, Result<Swapped, StoreError>> {
-        Box::pin(self.ask(|reply| Ask::Swap(swap, reply)))
+        Box::pin(async move {
+            match self.shared.conflict_at_sight(&swap) {
+                Some(conflict) => Ok(conflict),
+                None => self.ask(|reply| Ask::Swap(swap, reply)).await,
+            }
+        })
     }
 
     fn load(&self, id: RecordId) -> BoxFuture<'_, Result<Loaded, StoreError>> {

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use super::rig::*;
 use semel_core::machine::{Answer, Event, Outcome};
-use semel_core::store::{Bound, Filter, Page, Put, Swapped};
+use semel_core::store::{Bound, Filter, Page, Put, Swap, Swapped};
 use semel_core::{Record, Span, State, Store, StoreError};
 
 #[test]
@@ -68,6 +68,29 @@ fn all_that_waits_goes_into_one_batch_with_one_sync() {
     }
     let after = rig.disk.counts();
     assert_eq!((after.syncs - before.syncs, after.dir_syncs - before.dir_syncs), (1, 0));
+}
+
+#[test]
+fn a_claim_of_a_key_that_is_on_disk_waits_for_no_batch() {
+    let mut rig = Rig::new();
+    let record = first_claim(&rig);
+    rig.complete(id(1), 700);
+    let kept = rig.load(id(1));
+    let before = rig.disk.counts();
+    let (used, new) = [1, 2].map(|n| rig.request(id(n), None, Put::Record(record.clone()))).into();
+    let late = Swap { deadline: rig.now().minus(Span::from_ms(1)), ..used.clone() };
+    let mut claims = rig.store.swap(new);
+    assert!(poll(claims.as_mut()).is_none(), "a new key waits for its sync");
+    match poll(pin!(rig.store.swap(used))) {
+        Some(Ok(Swapped::Conflict { current, .. })) => assert_eq!(current, kept),
+        other => panic!("what is on disk was there to be told: {other:?}"),
+    }
+    let mut late = rig.store.swap(late);
+    assert!(poll(late.as_mut()).is_none(), "what is wrong with a swap says the committer");
+    assert_eq!(rig.disk.counts().syncs, before.syncs);
+    rig.driver.step();
+    assert!(matches!(poll(late.as_mut()), Some(Err(StoreError::DeadlinePassed { .. }))));
+    assert!(matches!(poll(claims.as_mut()), Some(Ok(Swapped::Done { .. }))));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Executions: they outlive their clients, keep their lease, and end in doubt where nobody knows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use semel::core::store::BoxFuture;
 use semel::core::{Effect, Policy, Span, State};
-use semel::engine::{Answered, Bounds, Concluded, EngineConfig, Executed, Standing};
+use semel::engine::{
+    Answered, Bounds, Concluded, EngineConfig, Executed, Spawner, Standing, TokioSpawner,
+};
 use tokio::time::Duration;
 
 use crate::harness::{World, replied, word};
@@ -45,6 +49,52 @@ async fn at_the_ceiling_the_key_falls_in_doubt_and_the_late_outcome_still_counts
     assert_eq!(word(&hung.await.unwrap()), "executed", "late truth beats doubt");
     assert_eq!(word(&world.run(1).await), "replayed");
     assert_eq!(world.effects(), 1);
+}
+
+/// Counts the tasks that it starts.
+#[derive(Clone, Debug, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Counting {
+    fn started(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Spawner for Counting {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        TokioSpawner.spawn(task);
+    }
+}
+
+/// The store of this world answers at once, so the claim is granted at the first look: even then the
+/// handler must not begin in the caller's own future, which may be dropped at any time.
+#[tokio::test(start_paused = true)]
+async fn a_handler_begins_in_a_task_of_its_own_and_a_retry_needs_none() {
+    let tasks = Counting::default();
+    let config = EngineConfig { spawner: Arc::new(tasks.clone()), ..EngineConfig::default() };
+    let world = World::with(config, Policy::default()).await;
+    let sweep = tasks.started();
+    let (began, caller) = (Arc::new(AtomicUsize::new(0)), tokio::task::try_id());
+    let (seen, counted) = (Arc::clone(&began), tasks.clone());
+    let answered = world
+        .engine
+        .run(
+            world.operation(1),
+            Arc::clone(&world.policy),
+            Bounds::default(),
+            move |_| async move {
+                seen.store(counted.started(), Ordering::SeqCst);
+                assert_ne!(tokio::task::try_id(), caller);
+                Executed { concluded: replied(), live: () }
+            },
+        )
+        .await;
+    assert_eq!(word(&answered), "executed");
+    assert_eq!((began.load(Ordering::SeqCst), tasks.started()), (sweep + 1, sweep + 1));
+    assert_eq!(word(&world.run(1).await), "replayed");
+    assert_eq!(tasks.started(), sweep + 1, "a retry is answered where it is asked");
 }
 
 #[tokio::test(start_paused = true)]
