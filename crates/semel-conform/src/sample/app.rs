@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub struct Broken;
 #[derive(Clone, Debug, Default)]
 pub struct App {
     books: Arc<Mutex<Books>>,
+    ledger: Option<Arc<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +59,13 @@ struct Asked {
 }
 
 impl App {
+    /// One that appends the reference of each charge to a file, a line for each: what a crash of its
+    /// process cannot make undone.
+    #[must_use]
+    pub fn with_ledger(path: PathBuf) -> Self {
+        Self { ledger: Some(Arc::new(path)), ..Self::default() }
+    }
+
     /// Handles a request.
     ///
     /// # Errors
@@ -122,6 +132,11 @@ impl App {
     /// The effect.
     fn book(&self, asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Value {
         let mut books = self.books();
+        if let Some(path) = &self.ledger {
+            let file = OpenOptions::new().create(true).append(true).open(path.as_path());
+            let written = file.and_then(|mut file| writeln!(file, "{}", asked.reference));
+            written.expect("a charge that is not in the ledger was not made");
+        }
         books.made += 1;
         let account = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or("?"));
         let charge = json!({

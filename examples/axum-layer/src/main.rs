@@ -1,0 +1,116 @@
+//! An axum service behind Semel's layer: a small API of charges, kept safe in one call of `.layer()`.
+//!
+//! ```sh
+//! cargo run -p example-axum-layer -- --store embedded:charges-data
+//! curl -i http://127.0.0.1:9000/charges -H 'Authorization: Bearer me' \
+//!   -H 'Content-Type: application/json' -H 'Idempotency-Key: 8e03978e-40d5-43dd-bc93-6894a57f9324' \
+//!   -d '{"reference":"order-1","amount":1200}'
+//! ```
+//!
+//! The charges are those of the tester's sample, which go every way that a retry can meet. So the
+//! tests of this example put the layer to `semel conform`.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use clap::Parser;
+use http::StatusCode;
+use semel::core::{Policy, Secret, Span, Store, Timestamp};
+use semel::engine::{Engine, EngineConfig};
+use semel::entropy::{SystemEntropy, random};
+use semel::http::{Route, Routes};
+use semel::layer::{Protection, SemelLayer};
+use semel::store::MemoryStore;
+use semel::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use semel::time::SystemClock;
+use semel_conform::sample::App;
+use tokio::net::TcpListener;
+
+/// A small API of charges that is safe to retry.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// embedded:PATH, or memory:
+    #[arg(long, default_value = "memory:")]
+    store: String,
+    /// A file to which the reference of each charge is appended
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// How long a claim holds without being renewed, in milliseconds
+    #[arg(long, default_value_t = 10_000)]
+    lease_ms: u64,
+    /// How long a reply can be replayed, in milliseconds
+    #[arg(long, default_value_t = 86_400_000)]
+    retention_ms: u64,
+    /// How long a key is known to be used, in milliseconds
+    #[arg(long, default_value_t = 30 * 86_400_000)]
+    memory_ms: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let (store, secret) = open(&args.store)?;
+    let deadline = Span::from_ms(args.lease_ms / 2);
+    let config = EngineConfig { deadline, ..EngineConfig::default() };
+    let engine = Engine::start(store, secret, config).await?;
+    let protection = Protection::new("charges", Routes::new(route(&args)));
+    let app = Router::new()
+        .fallback(charges)
+        .with_state(args.ledger.clone().map_or_else(App::default, App::with_ledger))
+        .layer(SemelLayer::new(engine, protection)?);
+    axum::serve(TcpListener::bind(args.listen).await?, app).await?;
+    Ok(())
+}
+
+/// A store, and the secret that keys it. Both are kept: with another secret, every key would look new.
+fn open(store: &str) -> Result<(Arc<dyn Store>, Secret), Box<dyn Error>> {
+    let Some(path) = store.strip_prefix("embedded:") else {
+        let store = MemoryStore::new(Arc::new(SystemClock), &SystemEntropy);
+        return Ok((Arc::new(store), Secret::new(&random(&SystemEntropy))));
+    };
+    let (path, beside) = (Path::new(path), format!("{path}.secret"));
+    if let Ok(bytes) = std::fs::read(&beside) {
+        let secret = bytes.try_into().map_err(|_| format!("{beside} does not hold 32 bytes"))?;
+        let store = EmbeddedStore::open(path, EmbeddedOptions::default())?;
+        return Ok((Arc::new(store), Secret::new(&secret)));
+    }
+    let store = EmbeddedStore::create(path, EmbeddedOptions::default(), Timestamp::ZERO)?;
+    let secret: [u8; 32] = random(&SystemEntropy);
+    std::fs::write(&beside, secret)?;
+    Ok((Arc::new(store), Secret::new(&secret)))
+}
+
+/// What this service decides about its keys.
+fn route(args: &Args) -> Route {
+    let policy = Policy {
+        lease: Span::from_ms(args.lease_ms),
+        retention: Span::from_ms(args.retention_ms),
+        memory: Span::from_ms(args.memory_ms),
+        ..Policy::default()
+    };
+    // 401 and 429 are given before anything is booked; the handler below is the proof of it.
+    Route { no_effect: vec![401, 429], policy, ..Route::default() }
+}
+
+async fn charges(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, 8 << 20).await else {
+        let mut refused = Response::new(Body::from("the body is too large, or did not come whole"));
+        *refused.status_mut() = StatusCode::BAD_REQUEST;
+        return refused;
+    };
+    match app.handle(http::Request::from_parts(parts, body)).await {
+        Ok(reply) => reply.map(Body::new),
+        // A handler that panics has said nothing about its effect: the key is in doubt.
+        Err(broken) => panic!("the charge ended without an answer: {broken}"),
+    }
+}
