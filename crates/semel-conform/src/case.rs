@@ -30,11 +30,46 @@ impl Level {
     }
 }
 
+/// What a failure does to whoever relies on the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    /// Neither of the others.
+    Other,
+    /// The operation had its effect once too often.
+    Doubled,
+    /// Somebody got what belongs to another caller.
+    Leaked,
+}
+
+impl Harm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Other, Self::Doubled, Self::Leaked];
+
+    /// As reports write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Doubled => "doubled-effect",
+            Self::Leaked => "another-callers-reply",
+        }
+    }
+}
+
 /// How a case ended when it did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halt {
     /// The target does not do what is required.
     Failed {
+        /// What was expected.
+        expected: String,
+        /// What came.
+        observed: String,
+    },
+    /// The same, and it is known what harm that does.
+    Harmed {
+        /// Which.
+        harm: Harm,
         /// What was expected.
         expected: String,
         /// What came.
@@ -103,6 +138,36 @@ pub enum Need {
 }
 
 impl Need {
+    /// As reports write it.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Behaves(behaviour) => format!("behaviour.{}", behaviour.name()),
+            Self::TenantB => "tenant-b".to_owned(),
+            Self::Rotated => "rotated".to_owned(),
+            Self::OtherHost => "other-host".to_owned(),
+            Self::OtherOperation => "other-operation".to_owned(),
+            Self::Pad => "pad".to_owned(),
+            Self::Json => "json".to_owned(),
+            Self::Read => "read".to_owned(),
+            Self::Crash => "crash".to_owned(),
+            Self::Lease => "timing.lease".to_owned(),
+            Self::Retention => "timing.retention".to_owned(),
+            Self::Memory => "timing.memory".to_owned(),
+            Self::UpstreamTimeout => "timing.upstream-timeout".to_owned(),
+            Self::StoreDown => "store-down".to_owned(),
+            Self::StoreSlow => "store-slow".to_owned(),
+            Self::StoreReadOnly => "store-read-only".to_owned(),
+            Self::StoreEmpty => "store-empty".to_owned(),
+            Self::StoreAnswerLost => "store-answer-lost".to_owned(),
+            Self::Resource => "resource".to_owned(),
+            Self::Versioned => "resource.versioned".to_owned(),
+            Self::RequiresMatch => "resource.requires-match".to_owned(),
+            Self::Sends(kind) => format!("side-effect.{}", kind.name()),
+            Self::Published => "published".to_owned(),
+        }
+    }
+
     /// Why the target cannot be put to the case, if so.
     #[must_use]
     pub fn missing(self, target: &Target) -> Option<String> {
@@ -211,6 +276,8 @@ pub enum Verdict {
     Pass,
     /// It did not.
     Fail {
+        /// What that does to whoever relies on the API.
+        harm: Harm,
         /// What was expected.
         expected: String,
         /// What came.
@@ -254,7 +321,12 @@ impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Ok(()) => Self::Pass,
-            Err(Halt::Failed { expected, observed }) => Self::Fail { expected, observed },
+            Err(Halt::Failed { expected, observed }) => {
+                Self::Fail { harm: Harm::Other, expected, observed }
+            }
+            Err(Halt::Harmed { harm, expected, observed }) => {
+                Self::Fail { harm, expected, observed }
+            }
             Err(Halt::Skipped(why)) => Self::Skipped(why),
             Err(Halt::Inconclusive(why)) => Self::Inconclusive(why),
             Err(Halt::Broken(why)) => Self::Error(why),
@@ -271,4 +343,20 @@ pub fn expect(holds: bool, expected: impl Into<String>, observed: impl Into<Stri
         return Ok(());
     }
     Err(Halt::Failed { expected: expected.into(), observed: observed.into() })
+}
+
+/// Fails unless it holds, as a reply that belongs to another caller.
+///
+/// # Errors
+/// [`Halt::Harmed`] with both sentences.
+pub fn expect_own(
+    holds: bool,
+    expected: impl Into<String>,
+    observed: impl Into<String>,
+) -> Outcome {
+    if holds {
+        return Ok(());
+    }
+    let (expected, observed) = (expected.into(), observed.into());
+    Err(Halt::Harmed { harm: Harm::Leaked, expected, observed })
 }

@@ -5,11 +5,13 @@
 //! A command that starts a server must put it in the background with its output sent elsewhere, or
 //! the command never ends.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::behaviour;
 use crate::case::Halt;
 use crate::effects::shell;
-use crate::trial::Trial;
+use crate::trial::Rig;
 use crate::wire::{Address, Request};
 
 /// How long a service may take until it listens again.
@@ -38,12 +40,57 @@ pub enum Act {
     StoreUp,
 }
 
+/// What stands broken, so that it is mended whatever becomes of the case that broke it.
+#[derive(Debug, Default)]
+pub struct Broken(Mutex<BrokenParts>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct BrokenParts {
+    service: bool,
+    store: bool,
+}
+
+impl Broken {
+    fn note(&self, act: Act) {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match act {
+            Act::Kill | Act::Stop => parts.service = true,
+            Act::Start => parts.service = false,
+            Act::StoreUp => parts.store = false,
+            Act::StoreDown
+            | Act::StoreSlow
+            | Act::StoreReadOnly
+            | Act::StoreEmpty
+            | Act::StoreAnswerLost => parts.store = true,
+        }
+    }
+
+    fn parts(&self) -> BrokenParts {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Mends what a case left broken.
+///
+/// # Errors
+/// When it could not be mended.
+pub(crate) async fn mend(rig: &Rig) -> Result<(), Halt> {
+    let parts = rig.broken.parts();
+    if parts.store {
+        act(rig, Act::StoreUp).await?;
+    }
+    if parts.service {
+        act(rig, Act::Start).await?;
+    }
+    Ok(())
+}
+
 /// Does it.
 ///
 /// # Errors
 /// [`Halt::Skipped`] without such a command, [`Halt::Broken`] when it failed.
-pub(crate) async fn act(trial: &Trial, act: Act) -> Result<(), Halt> {
-    let control = &trial.target().control;
+pub(crate) async fn act(rig: &Rig, act: Act) -> Result<(), Halt> {
+    let control = &rig.target.control;
     let (name, command) = match act {
         Act::Kill => ("kill", &control.kill),
         Act::Stop => ("stop", &control.stop),
@@ -58,7 +105,12 @@ pub(crate) async fn act(trial: &Trial, act: Act) -> Result<(), Halt> {
     let Some(command) = command else {
         return Err(Halt::Skipped(format!("the target has no control.{name}")));
     };
-    let slow = trial.slow().as_millis().to_string();
+    // Half a breakage is one, too; a mending counts once it has succeeded.
+    let mends = matches!(act, Act::Start | Act::StoreUp);
+    if !mends {
+        rig.broken.note(act);
+    }
+    let slow = behaviour::slow(rig.unit).as_millis().to_string();
     let command = command.replace("{slow_ms}", &slow);
     let acted = match command.strip_prefix("POST ") {
         Some(url) => post(url).await,
@@ -66,8 +118,9 @@ pub(crate) async fn act(trial: &Trial, act: Act) -> Result<(), Halt> {
     };
     acted.map_err(|why| Halt::Broken(format!("control.{name}: {why}")))?;
     if act == Act::Start {
-        listening(trial).await?;
+        listening(rig).await?;
     }
+    rig.broken.note(act);
     Ok(())
 }
 
@@ -92,8 +145,8 @@ async fn post(url: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// [`Halt::Broken`] when it never does.
-pub(crate) async fn listening(trial: &Trial) -> Result<(), Halt> {
-    let address = &trial.target().address;
+pub(crate) async fn listening(rig: &Rig) -> Result<(), Halt> {
+    let address = &rig.target.address;
     let trying = async {
         while address.connect().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;

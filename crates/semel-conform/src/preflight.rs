@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::trial::{Rig, Trial};
-use crate::wire::WireError;
+use crate::trial::{Operation, Rig, Trial};
+use crate::wire::{Reply, WireError};
 
 /// Sends one operation and counts it.
 ///
 /// # Errors
 /// Why nothing that a case found would mean anything, and what to do.
 pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
+    if let Err(error) = rig.target.address.connect().await {
+        return Err(unreachable(&error));
+    }
     let begun = Trial::begin(Arc::clone(rig), "preflight", 0).await;
     let trial = begun.map_err(|(_, halt)| told(halt))?;
     let operation = trial.operation();
@@ -22,9 +25,7 @@ pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
     }
     let reply = match trial.try_send(&operation).await {
         Ok(reply) => reply,
-        Err(error @ WireError::Connect { .. }) => {
-            return Err(format!("{error}: start the target, or mend its url"));
-        }
+        Err(error @ WireError::Connect { .. }) => return Err(unreachable(&error)),
         Err(error) => return Err(format!("the operation got no reply: {error}")),
     };
     match reply.status {
@@ -44,9 +45,19 @@ pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
         }
         _ => return Err(format!("the plain operation does not succeed: {}", reply.brief())),
     }
+    counted_once(&trial, &operation, &reply).await?;
+    told_apart(&trial).await
+}
+
+fn unreachable(error: &WireError) -> String {
+    format!("{error}: start the target, or mend its url")
+}
+
+/// The effect of the operation that succeeded is counted, as one.
+async fn counted_once(trial: &Trial, operation: &Operation, reply: &Reply) -> Result<(), String> {
     let began = tokio::time::Instant::now();
     loop {
-        match trial.effects(&operation).await.map_err(told)? {
+        match trial.effects(operation).await.map_err(told)? {
             1 => return Ok(()),
             0 if began.elapsed() < trial.units(20) => trial.pause(trial.units(1) / 4).await,
             0 => {
@@ -64,10 +75,28 @@ pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
     }
 }
 
-fn told(halt: crate::case::Halt) -> String {
+/// Where the count names `{unique}`, it tells operations apart.
+async fn told_apart(trial: &Trial) -> Result<(), String> {
+    if !trial.target().effects.by_operation() {
+        return Ok(());
+    }
+    let other = trial.operation();
+    match trial.effects(&other).await.map_err(told)? {
+        0 => Ok(()),
+        n => Err(format!(
+            "the count names {{unique}} and does not heed it: a value that was never sent ({}) counts {n}: mend [effects]",
+            other.unique
+        )),
+    }
+}
+
+/// What kept the preflight, or a mending, from its end.
+pub(crate) fn told(halt: crate::case::Halt) -> String {
     use crate::case::Halt;
     match halt {
-        Halt::Failed { expected, observed } => format!("expected {expected}; observed {observed}"),
+        Halt::Failed { expected, observed } | Halt::Harmed { expected, observed, .. } => {
+            format!("expected {expected}; observed {observed}")
+        }
         Halt::Skipped(why) | Halt::Inconclusive(why) | Halt::Broken(why) => why,
     }
 }

@@ -4,7 +4,8 @@
 //! counted; a target that cannot be judged is an error, never a pass.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +13,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use crate::case::{Case, Halt, Level, Verdict};
+use crate::control::{self, Broken};
 use crate::preflight;
 use crate::receiver::Receiver;
 use crate::sample::{App, serve};
@@ -98,8 +100,21 @@ pub struct Findings {
     pub options: Options,
     /// How long the whole run took.
     pub took: Duration,
-    /// Whether it ended at the first failure.
-    pub cut_short: bool,
+    /// Whether every selected case was run.
+    pub ended: Ended,
+    /// Requests sent, probes among them.
+    pub requests: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// After its last case.
+    Whole,
+    /// At the first failure, as asked.
+    AtFailure,
+    /// When it was told to stop.
+    Interrupted,
 }
 
 /// What happens during a run.
@@ -146,6 +161,9 @@ pub enum RunError {
     /// The target cannot be judged.
     #[error("{0}")]
     Unfit(String),
+    /// The run was told to stop, and the target was left broken.
+    #[error("stopped, and what was broken could not be mended: {0}")]
+    NotMended(String),
 }
 
 /// Tests the target.
@@ -155,39 +173,77 @@ pub enum RunError {
 pub async fn run(
     target: Target,
     options: Options,
-    mut tell: impl FnMut(Event<'_>),
+    tell: impl FnMut(Event<'_>),
+) -> Result<Findings, RunError> {
+    run_until(target, options, std::future::pending(), tell).await
+}
+
+/// Tests the target until it is told to stop: then what was found so far is returned, and what a
+/// case had broken is mended.
+///
+/// # Errors
+/// When nothing could be judged.
+pub async fn run_until(
+    target: Target,
+    options: Options,
+    stop: impl Future<Output = ()>,
+    tell: impl FnMut(Event<'_>),
 ) -> Result<Findings, RunError> {
     let cases = selected(&options.select)?;
     allowed(&target, &options)?;
     let began = Instant::now();
     let (name, url) = (target.name.clone(), target.address.base());
     let (rig, origin) = rig(target, &options).await?;
-    preflight::check(&rig).await.map_err(RunError::Unfit)?;
-    tell(Event::Begins(cases.len()));
-    let cases = shuffled(cases, options.seed);
-    let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.alone);
-    let at_once = if rig.target.effects.by_operation() { options.at_once.max(1) } else { 1 };
+    let tell = Mutex::new(tell);
     let mut all = Vec::new();
-    let mut cut_short = false;
-    for (group, width) in [(together, at_once), (alone, 1)] {
-        let running = group.into_iter().map(|case| find(&rig, case, options.repeat));
-        let mut running = stream::iter(running).buffer_unordered(width);
-        while let Some(finding) = running.next().await {
-            tell(Event::Found(&finding));
-            cut_short |= options.fail_fast && finding.counts(options.strict);
-            all.push(finding);
-            if cut_short {
-                break;
-            }
-        }
-        if cut_short {
-            break;
-        }
+    let running = async {
+        preflight::check(&rig).await.map_err(RunError::Unfit)?;
+        Ok(every(&rig, cases, &options, &tell, &mut all).await)
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = running => ended?,
+        () = stop => Ended::Interrupted,
+    };
+    if let (Ended::Interrupted, Err(halt)) = (ended, control::mend(&rig).await) {
+        return Err(RunError::NotMended(preflight::told(halt)));
     }
     drop(origin);
     let place = |case: &Case| crate::cases::all().position(|c| c.id == case.id);
-    all.sort_by_key(|finding| place(finding.case));
-    Ok(Findings { target: name, url, all, options, took: began.elapsed(), cut_short })
+    all.sort_by_key(|finding: &Finding| place(finding.case));
+    let requests = rig.requests.load(Ordering::Relaxed);
+    Ok(Findings { target: name, url, all, options, took: began.elapsed(), ended, requests })
+}
+
+/// Runs the cases: first those that bear others beside them.
+async fn every(
+    rig: &Arc<Rig>,
+    cases: Vec<&'static Case>,
+    options: &Options,
+    tell: &Mutex<impl FnMut(Event<'_>)>,
+    all: &mut Vec<Finding>,
+) -> Ended {
+    let say = |event: Event<'_>| (tell.lock().unwrap_or_else(PoisonError::into_inner))(event);
+    say(Event::Begins(cases.len()));
+    let cases = shuffled(cases, options.seed);
+    let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.alone);
+    let at_once = if rig.target.effects.by_operation() { options.at_once.max(1) } else { 1 };
+    for (group, width) in [(together, at_once), (alone, 1)] {
+        let running = group.into_iter().map(|case| async move {
+            say(Event::Case(case));
+            find(rig, case, options.repeat).await
+        });
+        let mut running = stream::iter(running).buffer_unordered(width);
+        while let Some(finding) = running.next().await {
+            say(Event::Found(&finding));
+            let last = options.fail_fast && finding.counts(options.strict);
+            all.push(finding);
+            if last {
+                return Ended::AtFailure;
+            }
+        }
+    }
+    Ended::Whole
 }
 
 /// The cases that one of the patterns names; all, without any.
@@ -270,6 +326,8 @@ async fn rig(
         salt,
         origin: app,
         receivers,
+        broken: Broken::default(),
+        requests: AtomicU64::new(0),
     };
     Ok((Arc::new(rig), origin))
 }
@@ -323,6 +381,9 @@ async fn once(
         }
         Err((trial, halt)) => (trial, Err(halt)),
     };
+    if let Err(halt) = control::mend(rig).await {
+        trial.note(format!("what the case broke could not be mended: {}", preflight::told(halt)));
+    }
     let (commands, notes) = trial.told();
     (Verdict::from(outcome), commands, notes)
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::behaviour::{self, Behaviour};
-use crate::case::{Halt, Outcome, expect};
-use crate::control::{self, Act};
+use crate::case::{Halt, Harm, Outcome, expect};
+use crate::control::{self, Act, Broken};
 use crate::effects;
 use crate::mischief::{Mischief, Passage};
 use crate::receiver::Receiver;
@@ -21,6 +21,9 @@ use crate::wire::{Connection, Reply, Request, WireError};
 
 /// Requests that a report shows of one case.
 const SHOWN_MAX: usize = 6;
+/// Requests that one run of a case may send, probes among them. None comes near it; one that runs
+/// wild ends there.
+pub const REQUESTS_MAX: u64 = 2_000;
 
 /// What all cases of a run share.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub struct Rig {
     pub origin: Option<App>,
     /// Receivers of webhooks, in the order of the target's side effects.
     pub receivers: Vec<Option<Receiver>>,
+    /// What stands broken.
+    pub broken: Broken,
+    /// Requests sent so far, probes among them.
+    pub requests: AtomicU64,
 }
 
 /// One run of one case.
@@ -48,6 +55,7 @@ pub struct Trial {
     case: &'static str,
     turn: u32,
     made: AtomicU64,
+    requests: AtomicU64,
     baseline: u64,
     sent: Mutex<Vec<String>>,
     notes: Mutex<Vec<String>>,
@@ -151,6 +159,7 @@ impl Trial {
             case,
             turn,
             made: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             baseline: 0,
             sent: Mutex::default(),
             notes: Mutex::default(),
@@ -304,6 +313,7 @@ impl Trial {
     /// # Errors
     /// When none could be made.
     pub async fn connect(&self) -> Result<Connection, WireError> {
+        self.count_request()?;
         self.within(self.target().address.connect()).await
     }
 
@@ -318,6 +328,7 @@ impl Trial {
 
     /// As [`Trial::try_request`], of what no report needs to show.
     pub(crate) async fn quietly(&self, request: &Request) -> Result<Reply, WireError> {
+        self.count_request()?;
         let host = self.target().address.authority();
         self.within(async {
             let mut connection = self.target().address.connect().await?;
@@ -353,6 +364,7 @@ impl Trial {
     fn answered(&self, got: Result<Reply, WireError>) -> Result<Reply, Halt> {
         got.map_err(|error| match error {
             WireError::Connect { .. } => Halt::Broken(error.to_string()),
+            WireError::TooMany { .. } => Halt::Inconclusive(error.to_string()),
             other => Halt::Failed { expected: "a whole reply".into(), observed: other.to_string() },
         })
     }
@@ -376,6 +388,7 @@ impl Trial {
         operation: &Operation,
         mischief: Mischief,
     ) -> Result<Reply, WireError> {
+        self.count_request()?;
         let request = self.request(operation);
         self.write_down(&request);
         let (address, host) = (&self.target().address, self.target().address.authority());
@@ -454,7 +467,14 @@ impl Trial {
             self.pause(self.rig.unit).await;
             count = self.effects(operation).await?;
         }
-        expect(count == n, times(n), times(count))
+        let (expected, observed) = (times(n), times(count));
+        match count.cmp(&n) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => Err(Halt::Failed { expected, observed }),
+            std::cmp::Ordering::Greater => {
+                Err(Halt::Harmed { harm: Harm::Doubled, expected, observed })
+            }
+        }
     }
 
     /// Waits until an operation has had its effect at least once.
@@ -477,7 +497,7 @@ impl Trial {
     /// # Errors
     /// Without such a command, or when it failed.
     pub async fn act(&self, act: Act) -> Outcome {
-        control::act(self, act).await
+        control::act(&self.rig, act).await
     }
 
     /// Says something that a report shows, whatever the verdict.
@@ -497,6 +517,14 @@ impl Trial {
     pub(crate) fn told(self) -> (Vec<String>, Vec<String>) {
         let sent = self.sent.into_inner().unwrap_or_else(PoisonError::into_inner);
         (sent, self.notes.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn count_request(&self) -> Result<(), WireError> {
+        self.rig.requests.fetch_add(1, Ordering::Relaxed);
+        if self.requests.fetch_add(1, Ordering::Relaxed) < REQUESTS_MAX {
+            return Ok(());
+        }
+        Err(WireError::TooMany { most: REQUESTS_MAX })
     }
 
     async fn within<T>(

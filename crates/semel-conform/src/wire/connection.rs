@@ -59,6 +59,12 @@ pub enum WireError {
     /// It broke.
     #[error("the connection broke: {0}")]
     Broke(io::Error),
+    /// Nothing was sent: the case has sent enough.
+    #[error("the case has sent its {most} requests, and sends no more")]
+    TooMany {
+        /// The bound.
+        most: u64,
+    },
     /// It took too long.
     #[error("no whole reply within {seconds:.1} s")]
     TimedOut {
