@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::cli::demo::DemoArgs;
 use crate::cli::output::{Failure, note};
 use crate::cli::serve::ServeArgs;
+use crate::config::Settings;
 use crate::listen::{self, ListenError};
 use crate::serve::Server;
 use crate::stop::Stop;
@@ -34,7 +35,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let (callers, url) = usual_or_free(gateway).await?;
     let (operators, _) = usual_or_free(admin).await?;
     let (service, upstream) = usual_or_free(payments).await?;
-    let server = Server::start(serve_args(upstream, home.path())?, callers, operators).await?;
+    let settings = Settings::of_flags(serve_args(upstream, home.path())?)?;
+    let server = Server::start(settings, callers, operators).await?;
     for line in server.banner() {
         note(&line);
     }

@@ -6,6 +6,7 @@
 mod admin;
 mod banner;
 mod cli;
+mod config;
 mod demo;
 mod gateway;
 mod known_store;

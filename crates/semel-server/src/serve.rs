@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use semel::core::{Policy, Span, Timestamp};
+use semel::core::{Span, Timestamp};
 use semel::engine::{Engine, EngineConfig};
-use semel::http::route::{Forward, PrincipalSource};
-use semel::http::{Route, Routes};
 use semel::layer::{Body, Protection, SemelLayer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,8 +17,8 @@ use tower::Layer;
 use crate::admin::{self, Access, Audit};
 use crate::cli::output::{Failure, note};
 use crate::cli::serve::ServeArgs;
-use crate::cli::values::Scope;
-use crate::gateway::{Front, Gateway, Hold, Patience, Pool, Rules};
+use crate::config::Settings;
+use crate::gateway::{Front, Gateway, Patience, Pool, Rules, Target};
 use crate::listen::{self, Bounds};
 use crate::open::{self, StoreBounds};
 use crate::stop::Stop;
@@ -30,12 +28,12 @@ use crate::{banner, telemetry};
 ///
 /// # Errors
 /// When a part cannot start; nothing listens then.
-pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let stop = Stop::new()?;
     // Listeners first: of two that are started by mistake, the second must not touch the store.
-    let (callers, _) = listen::bind("--listen", args.listen).await?;
-    let (operators, _) = listen::bind("--admin", args.admin).await?;
-    let server = Server::start(args, callers, operators).await?;
+    let (callers, _) = listen::bind("--listen", settings.args.listen).await?;
+    let (operators, _) = listen::bind("--admin", settings.args.admin).await?;
+    let server = Server::start(settings, callers, operators).await?;
     for line in server.banner() {
         note(&line);
     }
@@ -45,7 +43,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
 
 /// All parts, started but not yet taking connections.
 pub(crate) struct Server {
-    args: ServeArgs,
+    settings: Settings,
     engine: Engine,
     protection: Protection,
     made: Vec<String>,
@@ -64,20 +62,20 @@ impl Server {
     /// # Errors
     /// The first part that cannot start.
     pub(crate) async fn start(
-        args: ServeArgs,
+        settings: Settings,
         listener: TcpListener,
         admin_listener: TcpListener,
     ) -> Result<Self, Failure> {
+        let (args, upstream) = (&settings.args, settings.upstream()?);
         let metrics = telemetry::record()?;
         let access = Access::new(admin_listener.local_addr()?, args.admin_token_file.as_deref())?;
         let deadline = Span::from(args.keys.store_deadline);
-        protection(&args, Timestamp::ZERO).routes.check(deadline)?;
         let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
-        let bounds = StoreBounds { reply_max: args.keys.reply_max };
-        let audit = audit(&args)?;
+        let bounds = StoreBounds { reply_max: settings.reply_max() };
+        let audit = audit(args)?;
         let opened = open::open(&args.store, args.secret_file.clone(), &bounds).await?;
         let birth = opened.known.map_or(Timestamp::ZERO, |known| known.birth);
-        let protection = protection(&args, birth);
+        let protection = settings.protection(birth);
         let config = EngineConfig {
             deadline,
             incarnation: opened.known.map(|known| known.incarnation),
@@ -89,7 +87,7 @@ impl Server {
             reply: args.traffic.reply_timeout,
             idle: args.traffic.idle_timeout,
         };
-        let pool = Pool::new(patience, &args.upstream)?;
+        let pool = Pool::new(patience, &upstream)?;
         let engine = Engine::start(opened.store, opened.secret, config).await?;
         let admin = admin::Service::new(
             engine.clone(),
@@ -101,7 +99,7 @@ impl Server {
         );
         let made = opened.made;
         Ok(Self {
-            args,
+            settings,
             engine,
             protection,
             made,
@@ -119,19 +117,29 @@ impl Server {
     pub(crate) fn banner(&self) -> Vec<String> {
         let store = self.engine.store().capabilities();
         let published = self.protection.published(&store);
-        banner::lines(&self.args, &published, &self.made, self.addr, self.admin_addr)
+        banner::lines(&self.settings, &published, &self.made, self.addr, self.admin_addr)
     }
 
     /// Serves until told to stop, then lets what is under way finish, and marks what does not as
     /// in doubt.
     pub(crate) async fn until(self, mut stop: Stop) {
         let Self {
-            args, engine, protection, pool, listener, admin_listener, admin, metrics, ..
+            settings,
+            engine,
+            protection,
+            pool,
+            listener,
+            admin_listener,
+            admin,
+            metrics,
+            ..
         } = self;
+        let args = &settings.args;
         let layer = SemelLayer::new(engine.clone(), protection)
             .expect("the same routes were checked before the store was opened");
-        let hold = Hold { time: args.traffic.reply_timeout, bytes_max: args.keys.reply_max };
-        let gateway = layer.layer(Gateway::new(pool, rules(&args), hold));
+        let upstream = settings.upstream().expect("the server was started before one");
+        let rules = rules(args, upstream);
+        let gateway = layer.layer(Gateway::new(pool, rules, args.traffic.reply_timeout));
         let pause_max = args.traffic.body_pause;
         let make = move |peer| Front::new(gateway.clone(), peer, pause_max);
         let (stopping, mut stopped) = watch::channel(false);
@@ -139,7 +147,7 @@ impl Server {
             // A sender that is gone stops no less.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        let callers = listen::serve(listener, bounds(&args), make, told);
+        let callers = listen::serve(listener, bounds(args), make, told);
         // Operators are served to the very end: they watch it come.
         let make = |_peer| admin.clone();
         let operators = listen::serve(admin_listener, admin::BOUNDS, make, std::future::pending());
@@ -204,13 +212,8 @@ fn bounds(args: &ServeArgs) -> Bounds {
     }
 }
 
-fn rules(args: &ServeArgs) -> Rules {
-    Rules {
-        target: args.upstream.clone(),
-        own_host: args.traffic.own_host,
-        forwarding: args.traffic.forwarded,
-        forward: Forward::Derived,
-    }
+fn rules(args: &ServeArgs, target: Target) -> Rules {
+    Rules { target, own_host: args.traffic.own_host, forwarding: args.traffic.forwarded }
 }
 
 fn audit(args: &ServeArgs) -> Result<Audit, Failure> {
@@ -218,33 +221,4 @@ fn audit(args: &ServeArgs) -> Result<Audit, Failure> {
     Audit::to(path).map_err(|error| {
         Failure::unknown(format!("the audit file {} could not be opened: {error}", path.display()))
     })
-}
-
-/// `birth`: when the store was accepted in place of another, if it was.
-fn protection(args: &ServeArgs, birth: Timestamp) -> Protection {
-    let keys = &args.keys;
-    let route = Route {
-        principal: match &args.scope {
-            Scope::Authorization => PrincipalSource::Authorization,
-            Scope::Header(name) => PrincipalSource::Header(name.clone()),
-            Scope::None => PrincipalSource::None,
-        },
-        wait_max: Span::from(keys.wait),
-        body_max: keys.body_max,
-        body_memory_max: Route::gateway().body_memory_max.min(keys.body_max),
-        reply_max: keys.reply_max,
-        policy: Policy {
-            lease: Span::from(keys.lease),
-            ceiling: Span::from(keys.ceiling),
-            retention: keys.retention,
-            memory: keys.memory,
-            max_upstream: Span::from(keys.max_upstream),
-            // The last look at the lease comes before the connection is made.
-            pause: Span::from(keys.pause.saturating_add(args.traffic.connect_timeout)),
-            birth,
-            ..Policy::default()
-        },
-        ..Route::gateway()
-    };
-    Protection::new(args.service.clone(), Routes::new(route))
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
 
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod keys;
 pub(crate) mod output;
@@ -13,8 +14,9 @@ pub(crate) mod values;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::config::Explicit;
 use output::Failure;
 
 /// Makes every retry safe: sends each operation once, replays its reply, and says so when it does
@@ -30,6 +32,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Config(Box<config::ConfigArgs>),
     Demo(demo::DemoArgs),
     Keys(keys::KeysArgs),
     Store(store::StoreArgs),
@@ -37,7 +40,9 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let explicit = Explicit::of(&matches);
     // One provider for the whole process; a second one would panic at the first handshake.
     let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     assert!(installed.is_ok(), "nothing before main installs a TLS provider");
@@ -47,7 +52,8 @@ pub(crate) fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => args.run().await,
+            Command::Serve(args) => args.run(&explicit).await,
+            Command::Config(args) => args.run(&explicit),
             Command::Demo(args) => args.run().await,
             Command::Keys(args) => args.run().await,
             Command::Store(args) => args.run().await,

@@ -10,6 +10,7 @@ use semel_core::Span;
 
 use super::output::Failure;
 use super::values::{self, Scope, StoreSpec};
+use crate::config::{Explicit, Settings};
 use crate::gateway::{Forwarding, Target};
 use crate::telemetry::LogFormat;
 
@@ -21,12 +22,17 @@ Examples:
   semel serve --upstream http://127.0.0.1:9000
   semel serve --upstream https://api.internal --listen 0.0.0.0:8080 --store embedded:/var/lib/semel
   semel serve --upstream http://127.0.0.1:9000 --scope header:X-Customer --retention 3d
+  semel serve --config semel.toml
 
 Every flag can be given by the environment: SEMEL_ and its name (--wait: SEMEL_WAIT).")]
 pub(crate) struct ServeArgs {
+    /// A file of settings, with the rules of each route; see semel config
+    #[arg(long, env = "SEMEL_CONFIG", value_name = "PATH")]
+    pub config: Option<PathBuf>,
+
     /// The API to protect: http://HOST:PORT or https://HOST, with a base path if need be
     #[arg(long, env = "SEMEL_UPSTREAM", value_name = "URL", value_parser = values::upstream)]
-    pub upstream: Target,
+    pub upstream: Option<Target>,
 
     /// Where callers come in
     #[arg(long, env = "SEMEL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -195,8 +201,9 @@ pub(crate) struct LogArgs {
 
 impl ServeArgs {
     /// Serves until told to stop.
-    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        crate::telemetry::log(&self.logs.log, self.logs.log_format)?;
-        crate::serve::run(self).await
+    pub(crate) async fn run(self, explicit: &Explicit) -> Result<ExitCode, Failure> {
+        let settings = Settings::load(self, explicit)?;
+        crate::telemetry::log(&settings.args.logs.log, settings.args.logs.log_format)?;
+        crate::serve::run(settings).await
     }
 }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use http_body::Body;
-use semel::http::route::Forward;
 use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EFFECT, IDEMPOTENCY_FENCE};
 
 use super::front::Peer;
@@ -20,8 +19,6 @@ pub(crate) struct Rules {
     pub own_host: bool,
     /// What is said of the caller's address.
     pub forwarding: Forwarding,
-    /// Which key the upstream sees.
-    pub forward: Forward,
 }
 
 /// A request made ready for the upstream. `upgrade` is the protocol that it asks to change to.
@@ -118,7 +115,6 @@ mod tests {
             target: Target::parse("http://api:9").unwrap(),
             own_host: false,
             forwarding: Forwarding::Append,
-            forward: Forward::Derived,
         };
         rules.prepare(request.body(Full::from(body)).unwrap()).unwrap().request
     }

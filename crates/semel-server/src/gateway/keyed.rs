@@ -3,8 +3,9 @@
 use http::{HeaderValue, Response, StatusCode};
 use semel::core::Span;
 use semel::engine::Attempt;
+use semel::http::route::{Forward, KeySource};
 use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_KEY};
-use semel::http::{Problem, route::Forward};
+use semel::http::{Problem, Route};
 use semel::layer::Verdict;
 
 use super::reply_body::ReplyBody;
@@ -13,13 +14,17 @@ use super::upstream::Unanswered;
 /// What a caller is told to wait before it tries an upstream again that could not be reached.
 const RETRY_AFTER: Span = Span::from_secs(1);
 
-/// Tells the upstream which operation this is, under which fence, and at which attempt.
-pub(super) fn introduce(headers: &mut http::HeaderMap, attempt: &Attempt, forward: Forward) {
-    let key = match forward {
+/// Tells the upstream which operation this is, under which fence, and at which attempt. Where callers
+/// send their keys in a header of another name, the upstream finds its key there, too.
+pub(super) fn introduce(headers: &mut http::HeaderMap, attempt: &Attempt, route: &Route) {
+    let key = match route.forward {
         Forward::Derived => HeaderValue::try_from(attempt.key()),
         Forward::Caller => HeaderValue::from_bytes(attempt.caller_key().as_bytes()),
     };
     let key = key.expect("keys are printable ASCII");
+    if let KeySource::Header(name) = &route.key {
+        headers.insert(name, key.clone());
+    }
     headers.insert(IDEMPOTENCY_KEY, key);
     headers.insert(IDEMPOTENCY_ATTEMPT, HeaderValue::from(attempt.number()));
     headers.insert(IDEMPOTENCY_FENCE, HeaderValue::from(attempt.fence().0));

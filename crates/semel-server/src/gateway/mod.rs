@@ -23,6 +23,6 @@ pub(crate) mod upstream;
 pub(crate) use forward::Rules;
 pub(crate) use front::Front;
 pub(crate) use hops::Forwarding;
-pub(crate) use service::{Gateway, Hold};
+pub(crate) use service::Gateway;
 pub(crate) use target::Target;
 pub(crate) use upstream::{Patience, Pool};

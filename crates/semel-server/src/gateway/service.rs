@@ -12,6 +12,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use semel::engine::Attempt;
+use semel::http::Route;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -26,22 +27,15 @@ use super::{keyed, tunnel};
 pub(crate) struct Gateway<U> {
     upstream: U,
     rules: Arc<Rules>,
-    hold: Hold,
-}
-
-/// How the reply to a keyed request is held back until it is whole.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
-    /// It must be whole so long after its request was sent.
-    pub time: Duration,
-    /// Longer ones are passed on as they come, and may take their time.
-    pub bytes_max: u64,
+    /// The reply to a keyed request must be whole so long after it was sent, up to the size that its
+    /// route keeps. Longer ones are passed on as they come, and may take their time.
+    reply_time: Duration,
 }
 
 impl<U> Gateway<U> {
     /// Before `upstream`, by these rules.
-    pub(crate) fn new(upstream: U, rules: Rules, hold: Hold) -> Self {
-        Self { upstream, rules: Arc::new(rules), hold }
+    pub(crate) fn new(upstream: U, rules: Rules, reply_time: Duration) -> Self {
+        Self { upstream, rules: Arc::new(rules), reply_time }
     }
 }
 
@@ -79,12 +73,14 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
+    let route = request.extensions().get::<Arc<Route>>().map(Arc::clone);
+    let route = route.expect("the layer tells the rules beside the attempt");
     let Ok(mut request) = gateway.rules.prepare_whole(request) else {
         return keyed::unsent("the target of the request is no path", &attempt);
     };
-    keyed::introduce(request.headers_mut(), &attempt, gateway.rules.forward);
+    keyed::introduce(request.headers_mut(), &attempt, &route);
     // The caller's own connection is long gone from here on: nothing but this clock ends it.
-    let deadline = Instant::now() + gateway.hold.time;
+    let deadline = Instant::now() + gateway.reply_time;
     if !attempt.may_begin() {
         return keyed::unsent("the lease had ended before the request could be sent", &attempt);
     }
@@ -101,8 +97,8 @@ where
     if is_stream(response.headers()) {
         return response.map(ReplyBody::Streamed);
     }
-    let Hold { time, bytes_max } = gateway.hold;
-    response.map(|body| ReplyBody::timed(body, deadline, time, bytes_max))
+    let time = gateway.reply_time;
+    response.map(|body| ReplyBody::timed(body, deadline, time, route.reply_max))
 }
 
 /// Server-sent events come as they come, and end when they end.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod config;
 mod contract;
 mod demo;
 mod demo_taken;

@@ -9,7 +9,7 @@ use http::Method;
 use semel_core::Span;
 
 use super::problem::RESERVED;
-use super::route::{Route, RouteError};
+use super::route::{Demand, Route, RouteError};
 
 /// Which requests a route is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,12 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, method: &Method, path: &str) -> bool {
         (self.methods.is_empty() || self.methods.contains(method)) && below(path, &self.prefix)
+    }
+
+    /// On which methods keys count, of those that the pattern is for.
+    pub(crate) fn keyed_methods<'a>(&self, route: &'a Route) -> Vec<&'a Method> {
+        let matched = |m: &&Method| self.methods.is_empty() || self.methods.contains(m);
+        route.methods.iter().filter(matched).collect()
     }
 
     /// Whether every request that `later` is for is for this pattern already.
@@ -71,6 +77,14 @@ pub enum RoutesError {
     /// Semel answers there itself.
     #[error("route `{prefix}` lies below {RESERVED}, where Semel answers for itself: move it")]
     Reserved {
+        /// As configured.
+        prefix: String,
+    },
+    /// Keys count on none of its methods.
+    #[error(
+        "route `{prefix}` matches no method on which keys count, so no key would ever count there: match others, or set keys to `off`"
+    )]
+    NoCommonMethod {
         /// As configured.
         prefix: String,
     },
@@ -137,6 +151,9 @@ impl Routes {
                 return Err(RoutesError::Unreachable { prefix, earlier: earlier.prefix.clone() });
             }
             route.check(deadline).map_err(|e| named(&prefix, e))?;
+            if route.demand != Demand::Off && pattern.keyed_methods(route).is_empty() {
+                return Err(RoutesError::NoCommonMethod { prefix });
+            }
         }
         Ok(())
     }
@@ -145,7 +162,6 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::route::Demand;
 
     const DEADLINE: Span = Span::from_secs(5);
 
@@ -188,6 +204,17 @@ mod tests {
             .with(pattern("/v1", &[Method::POST]), Route::default())
             .with(pattern("/v1/charges", &[]), Route::default());
         assert_eq!(narrower_first.check(DEADLINE), Ok(()));
+    }
+
+    #[test]
+    fn a_route_whose_methods_bear_no_key_is_refused_unless_keys_are_off() {
+        let put = |route| Routes::default().with(pattern("/v1", &[Method::PUT]), route);
+        let refused = put(Route::default()).check(DEADLINE);
+        let none = RoutesError::NoCommonMethod { prefix: "/v1".to_owned() };
+        assert_eq!(refused, Err(none));
+        let counting = Route { methods: vec![Method::POST, Method::PUT], ..Route::default() };
+        assert_eq!(put(counting).check(DEADLINE), Ok(()));
+        assert_eq!(put(Route { demand: Demand::Off, ..Route::default() }).check(DEADLINE), Ok(()));
     }
 
     #[test]

@@ -100,6 +100,7 @@ where
         .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
             let mut request = request;
             request.extensions_mut().insert(attempt);
+            request.extensions_mut().insert(Arc::clone(&running));
             if let Some(counted) = begins {
                 counted.begins();
             }

@@ -8,7 +8,8 @@
 //! 4. its reply is settled, durably, before the first byte leaves; a retry gets the same reply.
 //!
 //! A handler reads its [`Attempt`](crate::engine::Attempt) from the request's extensions: the key to
-//! pass on, the fence, the number of the attempt. It says that nothing happened by
+//! pass on, the fence, the number of the attempt; an `Arc<Route>` beside it tells the rules that it
+//! runs under. It says that nothing happened by
 //! `Idempotency-Effect: none` on its reply, or by a [`Verdict`] among the reply's extensions.
 //!
 //! # Order in a stack

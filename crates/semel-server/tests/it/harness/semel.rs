@@ -72,7 +72,7 @@ pub(crate) fn interrupt(process: u32) {
 
 /// How to start a server.
 #[derive(Debug)]
-pub(crate) struct Serve(Command);
+pub(crate) struct Serve(Command, Vec<tempfile::TempDir>);
 
 /// `semel serve` before `upstream`, on free ports, in memory, with a lease of 200 ms: what a test
 /// does not set itself. A flag given again by [`Serve::arg`] wins.
@@ -83,10 +83,26 @@ pub(crate) fn serve(upstream: SocketAddr) -> Serve {
     command.args(["--store", "memory:", "--lease", "200ms", "--store-deadline", "150ms"]);
     command.args(["--max-upstream", "100ms", "--pause", "50ms", "--connect-timeout", "500ms"]);
     command.args(["--drain", "2s"]);
-    Serve(command)
+    Serve(command, vec![])
 }
 
 impl Serve {
+    /// A command of the test's own.
+    pub(crate) fn of(command: Command) -> Self {
+        Self(command, vec![])
+    }
+
+    /// By a file that says `toml`.
+    #[must_use]
+    pub(crate) fn file(mut self, toml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("semel.toml");
+        std::fs::write(&path, toml).unwrap();
+        self.0.arg("--config").arg(path);
+        self.1.push(dir);
+        self
+    }
+
     /// One flag with its value.
     #[must_use]
     pub(crate) fn arg(mut self, flag: &str, value: &str) -> Self {
@@ -127,7 +143,7 @@ impl Serve {
             };
         }
         outer.stdin(Stdio::null());
-        Self(outer)
+        Self(outer, self.1)
     }
 
     /// Starts it and waits until it listens.
@@ -141,7 +157,8 @@ impl Serve {
             }
             lines.send_modify(|said| said.ended = true);
         });
-        let mut semel = Semel { child, said: seen, addr: nowhere(), admin: nowhere() };
+        let mut semel =
+            Semel { child, said: seen, addr: nowhere(), admin: nowhere(), files: self.1 };
         semel.addr = semel.address("listening on http://").await;
         semel.admin = semel.address("admin on http://").await;
         semel
@@ -168,6 +185,8 @@ struct Said {
 pub(crate) struct Semel {
     child: Child,
     said: watch::Receiver<Said>,
+    /// What it was configured by.
+    files: Vec<tempfile::TempDir>,
     /// Where it serves.
     pub(crate) addr: SocketAddr,
     /// Where its admin listener is.
