@@ -19,6 +19,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 
+use super::sending::{OPERATION, Sending};
 use crate::behaviour::Behaviour;
 
 /// A body of the sample's: whole, in chunks, or cut.
@@ -34,6 +35,7 @@ pub struct Broken;
 pub struct App {
     books: Arc<Mutex<Books>>,
     ledger: Option<Arc<PathBuf>>,
+    sending: Option<Sending>,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +68,17 @@ impl App {
         Self { ledger: Some(Arc::new(path)), ..Self::default() }
     }
 
-    /// Handles a request.
+    /// Handles a request in a task of its own, which a caller that leaves does not stop.
     ///
     /// # Errors
     /// [`Broken`] where the behaviour is to end the connection without a reply.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<AppBody>, Broken> {
+        let app = self.clone();
+        tokio::spawn(async move { app.run(request).await }).await.unwrap_or(Err(Broken))
+    }
+
+    /// Handles a request for as long as the future is polled.
+    pub(super) async fn run(&self, request: Request<Bytes>) -> Result<Response<AppBody>, Broken> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         if path.starts_with("/resources/") {
@@ -83,6 +91,11 @@ impl App {
             (&Method::GET, "/charges") => Ok(self.list(&parts.uri)),
             _ => Ok(problem(StatusCode::NOT_FOUND, "there is nothing here")),
         }
+    }
+
+    /// One that sends something on for each charge.
+    pub(super) fn sending(sending: Sending) -> Self {
+        Self { sending: Some(sending), ..Self::default() }
     }
 
     /// How often the operation with that reference had its effect.
@@ -147,6 +160,12 @@ impl App {
             "account": account,
         });
         books.charges.entry(asked.reference.clone()).or_default().push(charge.clone());
+        drop(books);
+        if let Some(sending) = &self.sending {
+            let operation = headers.get(OPERATION).and_then(|value| value.to_str().ok());
+            let charge_id = charge.get("id").and_then(Value::as_str).unwrap_or_default();
+            sending.send(&asked.reference, operation.unwrap_or(charge_id));
+        }
         charge
     }
 
@@ -319,7 +338,11 @@ fn compressed(charge: &Value, headers: &HeaderMap) -> Response<AppBody> {
     reply
 }
 
-fn whole(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<AppBody> {
+pub(super) fn whole(
+    status: StatusCode,
+    media: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<AppBody> {
     let body = Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed();
     typed(status, media, body)
 }
@@ -331,13 +354,13 @@ fn typed(status: StatusCode, media: &'static str, body: AppBody) -> Response<App
     reply
 }
 
-fn no_content() -> Response<AppBody> {
+pub(super) fn no_content() -> Response<AppBody> {
     let mut reply = whole(StatusCode::NO_CONTENT, "", "");
     reply.headers_mut().remove(header::CONTENT_TYPE);
     reply
 }
 
-fn json_reply(status: StatusCode, value: &Value) -> Response<AppBody> {
+pub(super) fn json_reply(status: StatusCode, value: &Value) -> Response<AppBody> {
     whole(status, "application/json", value.to_string())
 }
 

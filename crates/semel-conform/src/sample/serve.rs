@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{AppBody, Broken};
@@ -24,6 +25,29 @@ pub struct Serving {
     /// Where it is.
     pub addr: SocketAddr,
     accepting: JoinHandle<()>,
+    cut: Cut,
+}
+
+/// Ends the connections of a server, which goes on taking new ones.
+#[derive(Clone, Debug)]
+pub struct Cut(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Cut {
+    /// Returns when no handler runs any more on what were its connections.
+    pub async fn connections(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.0.send(tell).await.is_ok() {
+            let _ = told.await;
+        }
+    }
+}
+
+impl Serving {
+    /// Ends its connections, as often as asked.
+    #[must_use]
+    pub fn cut(&self) -> Cut {
+        self.cut.clone()
+    }
 }
 
 impl Drop for Serving {
@@ -32,7 +56,8 @@ impl Drop for Serving {
     }
 }
 
-/// Serves `handle` there, each request with its whole body. Port 0 takes a free one.
+/// Serves `handle` there, each request with its whole body. Port 0 takes a free one. What `handle`
+/// returns is dropped where its caller leaves: work that shall go on needs a task of its own.
 ///
 /// # Errors
 /// When the address cannot be had.
@@ -54,22 +79,40 @@ where
     F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
 {
     let addr = listener.local_addr()?;
+    let (cut, mut cuts) = mpsc::channel::<oneshot::Sender<()>>(1);
     let accepting = tokio::spawn(async move {
         let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            let handle = handle.clone();
-            connections.spawn(async move {
-                let service = service_fn(move |request| whole(request, handle.clone()));
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new());
-                // A caller that leaves is no fault of the server's.
-                let _ = http.serve_connection(TokioIo::new(stream), service).await;
-            });
+        loop {
+            let stream = tokio::select! {
+                biased;
+                Some(tell) = cuts.recv() => {
+                    connections.shutdown().await;
+                    let _ = tell.send(());
+                    continue;
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(_) => return,
+                },
+            };
+            connections.spawn(connection(stream, handle.clone()));
             while connections.try_join_next().is_some() {}
         }
     });
-    Ok(Serving { addr, accepting })
+    Ok(Serving { addr, accepting, cut: Cut(cut) })
+}
+
+async fn connection<H, F>(stream: TcpStream, handle: H)
+where
+    H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
+{
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| whole(request, handle.clone()));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new());
+    // A caller that leaves is no fault of the server's.
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn whole<H, F>(request: Request<Incoming>, handle: H) -> Result<Response<AppBody>, Broken>
@@ -79,10 +122,7 @@ where
 {
     let (parts, body) = request.into_parts();
     match Limited::new(body, BODY_MAX).collect().await {
-        // In a task of its own, as an application's handler that its caller cannot stop.
-        Ok(body) => tokio::spawn(handle(Request::from_parts(parts, body.to_bytes())))
-            .await
-            .unwrap_or(Err(Broken)),
+        Ok(body) => handle(Request::from_parts(parts, body.to_bytes())).await,
         Err(_) => {
             let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed();
             let mut reply = Response::new(body);

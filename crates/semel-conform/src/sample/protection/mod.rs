@@ -1,0 +1,236 @@
+//! A small protection before the application, right in all that a case looks at; and, on demand, wrong
+//! in one thing.
+//!
+//! 1. [`key`] reads the key, [`identity`] says whose it is and what it was used for.
+//! 2. [`claim`] decides from the record: claim, wait, replay or refuse. A claim is on [`disk`] before
+//!    anything runs.
+//! 3. [`attempt`] runs the application in a task of its own and settles, whoever has left meanwhile.
+//!
+//! A crash keeps the [`disk`] and takes the [`memory`]. What it left in flight is in doubt, and is
+//! never run again.
+
+mod attempt;
+mod claim;
+mod disk;
+mod identity;
+mod key;
+mod memory;
+mod refusal;
+mod reply;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use self::disk::{Disk, Id, Trouble};
+use self::memory::Memory;
+use self::refusal::Refusal;
+use super::app::json_reply;
+use super::sending::{OPERATION, Sending};
+use super::{App, AppBody, Broken, Flaw};
+
+/// How the protection speaks of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) unit: Duration,
+    /// How long a claim holds that a flaw lets lapse.
+    pub(super) lease: Duration,
+    /// How long a reply can be replayed.
+    pub(super) retention: Duration,
+    /// How long a key is known.
+    pub(super) memory: Duration,
+    /// How long a duplicate waits for the first.
+    pub(super) wait: Duration,
+    /// How long the application may take.
+    pub(super) upstream: Duration,
+}
+
+/// The protection. Clones share all they have.
+#[derive(Clone, Debug)]
+pub(super) struct Protection(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    flaw: Option<Flaw>,
+    app: App,
+    sending: Sending,
+    times: Times,
+    disk: Disk,
+    memory: Memory,
+}
+
+/// A request under a key.
+struct Asked {
+    parts: Parts,
+    body: Bytes,
+    key: Vec<u8>,
+    id: Id,
+    fingerprint: [u8; 32],
+    /// The name of the operation, for what it sends on.
+    operation: String,
+}
+
+/// What a request is answered.
+type Answer = Result<Response<AppBody>, Refusal>;
+
+impl Protection {
+    pub(super) fn new(flaw: Option<Flaw>, sending: Sending, times: Times) -> Self {
+        Self(Arc::new(Inner {
+            flaw,
+            app: App::sending(sending.clone()),
+            sending,
+            times,
+            disk: Disk::new(flaw == Some(Flaw::EmptyBelieved)),
+            memory: Memory::default(),
+        }))
+    }
+
+    /// Handles a request to the service.
+    ///
+    /// # Errors
+    /// [`Broken`] where a crash ends it.
+    pub(super) async fn handle(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<AppBody>, Broken> {
+        self.0.handle(request).await
+    }
+
+    /// Takes everything but the disk.
+    pub(super) async fn crash(&self) {
+        self.0.memory.crash().await;
+        if matches!(self.0.flaw, Some(Flaw::RecordAfterEffect | Flaw::ReplyBeforeCommit)) {
+            self.0.disk.lose_claims();
+        }
+    }
+
+    /// Breaks or mends the store, by the last part of an operator's route.
+    pub(super) fn store(&self, how: &str, slow: Duration) -> bool {
+        match how {
+            "up" => self.0.disk.trouble(Trouble::None),
+            "down" => self.0.disk.trouble(Trouble::Down),
+            "read-only" => self.0.disk.trouble(Trouble::ReadOnly),
+            "slow" => self.0.disk.trouble(Trouble::Slow(slow)),
+            "answer-lost" => self.0.disk.trouble(Trouble::AnswerLost),
+            "empty" => self.0.disk.empty(),
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl Inner {
+    fn flawed(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<AppBody>, Broken> {
+        let (mut parts, body) = request.into_parts();
+        // Only the protection says which operation the application runs.
+        parts.headers.remove(OPERATION);
+        match (&parts.method, parts.uri.path()) {
+            (&Method::GET, "/.well-known/idempotency") => return Ok(self.promise()),
+            (&Method::GET, "/sent") => {
+                let reference = parts.uri.query().and_then(|q| q.strip_prefix("reference="));
+                let sent = self.sending.list(reference.unwrap_or_default());
+                return Ok(json_reply(StatusCode::OK, &sent));
+            }
+            _ => {}
+        }
+        match self.admitted(parts, body).await {
+            Ok(Way::Plain(request)) => self.unprotected(request).await,
+            Ok(Way::Keyed(asked)) => {
+                let answer = self.answer(asked).await?;
+                Ok(answer.unwrap_or_else(|refusal| refusal.reply(self.flaw)))
+            }
+            Err(refusal) => Ok(refusal.reply(self.flaw)),
+        }
+    }
+
+    /// What stands before the claim: who asks, and under which key.
+    async fn admitted(&self, mut parts: Parts, body: Bytes) -> Result<Way, Refusal> {
+        let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if reads && !self.flawed(Flaw::GetReplays) {
+            return Ok(Way::Plain(Request::from_parts(parts, body)));
+        }
+        let account = identity::account(&parts.headers).ok_or(Refusal::Unauthenticated)?.to_owned();
+        let key = key::read(&parts.headers, self.flaw).map_err(Refusal::Malformed)?;
+        self.precondition(&parts).await?;
+        if self.flawed(Flaw::LostUpdate) {
+            parts.headers.remove(header::IF_MATCH);
+        }
+        let writes_whole = matches!(parts.method, Method::PUT | Method::DELETE);
+        let blind =
+            self.flawed(Flaw::HeedsNoKey) || writes_whole && self.flawed(Flaw::WonWriteConflicts);
+        let Some(key) = key.filter(|_| !blind) else {
+            return Ok(Way::Plain(Request::from_parts(parts, body)));
+        };
+        let id = identity::id(&parts, &account, &key, &body, self.flaw);
+        let fingerprint = identity::fingerprint(&parts, &account, &body, self.flaw);
+        let operation = blake3::Hash::from_bytes(id).to_hex().to_string();
+        Ok(Way::Keyed(Asked { parts, body, key, id, fingerprint, operation }))
+    }
+
+    /// A document that stands is not overwritten by whoever does not say which version it knows.
+    async fn precondition(&self, parts: &Parts) -> Result<(), Refusal> {
+        let writes = matches!(parts.method, Method::PUT | Method::DELETE);
+        if !writes
+            || !parts.uri.path().starts_with("/resources/")
+            || parts.headers.contains_key(header::IF_MATCH)
+            || self.flawed(Flaw::NoPrecondition)
+        {
+            return Ok(());
+        }
+        let read = Request::get(parts.uri.path()).body(Bytes::new());
+        let stands = match read {
+            Ok(read) => self.app.run(read).await.is_ok_and(|r| r.status() == StatusCode::OK),
+            Err(_) => false,
+        };
+        if stands { Err(Refusal::PreconditionRequired) } else { Ok(()) }
+    }
+
+    /// Runs a request that no key protects.
+    async fn unprotected(&self, request: Request<Bytes>) -> Result<Response<AppBody>, Broken> {
+        let app = self.app.clone();
+        let told = self.memory.run(async move { app.run(request).await });
+        told.await.unwrap_or(Err(Broken))
+    }
+
+    /// What the service promises, for whoever reads it before the first write.
+    fn promise(&self) -> Response<AppBody> {
+        json_reply(
+            StatusCode::OK,
+            &json!({
+                "header": "Idempotency-Key",
+                "methods": ["POST", "PATCH", "PUT", "DELETE"],
+                "scope": "account",
+                "retention": self.times.retention.as_secs_f64(),
+                "memory": self.times.memory.as_secs_f64(),
+                "wait": self.times.wait.as_secs_f64(),
+                "released": [401, 429],
+                "promise": "at most one execution; an outcome that is not known is said to be so",
+            }),
+        )
+    }
+}
+
+/// How a request goes on.
+enum Way {
+    Plain(Request<Bytes>),
+    Keyed(Asked),
+}
+
+/// The time that keys are compared with which carry their own.
+#[expect(clippy::disallowed_methods, reason = "the sample's one wall clock")]
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
