@@ -2,14 +2,20 @@
 //!
 //! The check value in the store tells another secret; this tells another *store*: one that came back
 //! empty under the right secret, from a volume that was not mounted or was made anew, is not the one
-//! that knows what ran. It is refused until an operator accepts it.
+//! that knows what ran. It is refused until an operator accepts it. The note also holds how far the
+//! store had come, so that an older copy put in its place is refused as well. That number is written
+//! every few seconds while it grows, and at a good end; always of what is on disk already, so that a
+//! store that was killed is never behind its own note.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use semel::core::{Incarnation, Timestamp};
+use semel::store::embedded::{EmbeddedStore, Mark};
 
 /// Why the note is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,60 @@ pub(crate) struct Known {
     pub incarnation: Incarnation,
     /// Since when: zero unless an operator accepted it in place of another.
     pub birth: Timestamp,
+    /// How many writes it holds at least.
+    pub sequence: u64,
+}
+
+impl Known {
+    /// What the store is asked to hold at least.
+    pub(crate) const fn mark(&self) -> Mark {
+        Mark { incarnation: self.incarnation, sequence: self.sequence }
+    }
+}
+
+/// How often the note is written while the store takes writes.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the note of a running store.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    path: PathBuf,
+    log: Arc<EmbeddedStore>,
+    /// As written last.
+    known: Mutex<Known>,
+}
+
+impl Keeper {
+    /// For the store `log`, of which the note at `path` says `known`.
+    pub(crate) fn new(path: PathBuf, log: Arc<EmbeddedStore>, known: Known) -> Self {
+        Self { path, log, known: Mutex::new(known) }
+    }
+
+    /// Writes the note now and then, for ever.
+    pub(crate) async fn keep(self: &Arc<Self>) {
+        let mut pace = tokio::time::interval(EVERY);
+        loop {
+            pace.tick().await;
+            let keeper = Arc::clone(self);
+            // A task that panicked has said so itself.
+            let _ = tokio::task::spawn_blocking(move || keeper.note()).await;
+        }
+    }
+
+    /// Writes the note if the store has come further. Without it only less would be noticed, so a
+    /// failure ends nothing.
+    pub(crate) fn note(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Mark { incarnation, sequence } = self.log.mark();
+        if known.incarnation != incarnation || known.sequence >= sequence {
+            return;
+        }
+        let next = Known { sequence, ..*known };
+        match write(&self.path, next) {
+            Ok(()) => *known = next,
+            Err(error) => tracing::warn!(%error, "an older copy of the store might not be noticed"),
+        }
+    }
 }
 
 /// Where the note for this secret lies: `SECRET.store`.
@@ -68,13 +128,16 @@ pub(crate) fn read(path: &Path) -> Result<Option<Known>, NoteError> {
 }
 
 fn parse(text: &str) -> Option<Known> {
-    let (incarnation, birth) = text.trim().split_once(' ')?;
-    if incarnation.len() != 32 || !incarnation.is_ascii() {
+    let mut words = text.split_whitespace();
+    let (incarnation, birth) = (words.next()?, words.next()?);
+    // Not in notes of the first version.
+    let sequence = words.next().map_or(Some(0), |sequence| sequence.parse().ok())?;
+    if incarnation.len() != 32 || !incarnation.is_ascii() || words.next().is_some() {
         return None;
     }
     let incarnation = u128::from_str_radix(incarnation, 16).ok()?.to_be_bytes();
     let birth = Timestamp::from_unix_ms(birth.parse().ok()?);
-    Some(Known { incarnation: Incarnation(incarnation), birth })
+    Some(Known { incarnation: Incarnation(incarnation), birth, sequence })
 }
 
 /// Writes the note, in place of any other, durably.
@@ -92,7 +155,8 @@ pub(crate) fn write(path: &Path, known: Known) -> Result<(), NoteError> {
             .truncate(true)
             .mode(0o600)
             .open(&unfinished)?;
-        writeln!(file, "{} {}", known.incarnation, known.birth.as_unix_ms())?;
+        let Known { incarnation, birth, sequence } = known;
+        writeln!(file, "{incarnation} {} {sequence}", birth.as_unix_ms())?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -111,10 +175,15 @@ mod tests {
         let path = beside(&dir.path().join("data.secret"));
         assert_eq!(read(&path).unwrap(), None);
         let birth = Timestamp::from_unix_ms(1_750_000_000_000);
-        let known = Known { incarnation: Incarnation([0x0a; 16]), birth };
+        let known = Known { incarnation: Incarnation([0x0a; 16]), birth, sequence: 17 };
         write(&path, known).unwrap();
         assert_eq!(read(&path).unwrap(), Some(known));
-        fs::write(&path, "0a0a 1").unwrap();
-        assert!(matches!(read(&path), Err(NoteError::Malformed { .. })));
+        let digits = "0a".repeat(16);
+        fs::write(&path, format!("{digits} 5\n")).unwrap();
+        assert_eq!(read(&path).unwrap().map(|known| known.sequence), Some(0), "an older note");
+        for wrong in ["0a0a 1 1", &digits, &format!("{digits} 1 x"), &format!("{digits} 1 1 1")] {
+            fs::write(&path, wrong).unwrap();
+            assert!(matches!(read(&path), Err(NoteError::Malformed { .. })), "{wrong}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! | none | with records | a *lost secret*: refused |
 //! | none | empty | the secret is made |
 //! | there | there | opened; the engine compares the secret with the store's check value, and the store's
-//! life with the note beside the secret |
+//! life, and how far it had come, with the note beside the secret |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use semel::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use semel::time::SystemClock;
 
 use crate::cli::values::StoreSpec;
-use crate::known_store::{self, Known, NoteError};
+use crate::known_store::{self, Keeper, Known, NoteError};
 use crate::secret_file::{self, SecretFileError};
 
 /// Why there is no store to serve from.
@@ -75,6 +75,8 @@ pub(crate) struct Opened {
     pub secret: Secret,
     /// Which store the secret is known to belong to, and since when; `None` where nothing is noted.
     pub known: Option<Known>,
+    /// Writes that down while the store runs.
+    pub keeper: Option<Arc<Keeper>>,
     /// What was made now, for people.
     pub made: Vec<String>,
 }
@@ -123,7 +125,10 @@ async fn open_embedded(
     secret_file::check_place(&path, dir)?;
     let known = secret_file::read(&path)?;
     let mut made = Vec::new();
-    let store = match EmbeddedStore::open(dir, options(bounds)) {
+    let note = known_store::beside(&path);
+    let noted = known_store::read(&note)?;
+    let expecting = EmbeddedOptions { known: noted.map(|known| known.mark()), ..options(bounds) };
+    let store = match EmbeddedStore::open(dir, expecting) {
         Ok(store) => store,
         Err(embedded::OpenError::Missing { .. }) if known.is_none() => {
             let store = EmbeddedStore::create(dir, options(bounds), Timestamp::ZERO)?;
@@ -148,25 +153,31 @@ async fn open_embedded(
             secret
         }
     };
-    let known = Some(noted(&path, store.status().await?)?);
+    let known = match noted {
+        Some(known) => known,
+        None => first_note(&note, store.status().await?),
+    };
     let log = Arc::new(store);
+    let keeper = Arc::new(Keeper::new(note, Arc::clone(&log), known));
     let store: Arc<dyn Store> = log.clone();
-    Ok(Opened { store, log: Some(log), secret: Secret::new(&secret), known, made })
+    Ok(Opened {
+        store,
+        log: Some(log),
+        secret: Secret::new(&secret),
+        known: Some(known),
+        keeper: Some(keeper),
+        made,
+    })
 }
 
-/// What the note beside the secret says; at the first start it is written. The engine refuses
-/// another store than the one it names.
-fn noted(secret: &Path, status: Status) -> Result<Known, OpenError> {
-    let note = known_store::beside(secret);
-    if let Some(known) = known_store::read(&note)? {
-        return Ok(known);
-    }
-    let known = Known { incarnation: status.incarnation, birth: status.birth };
-    if let Err(error) = known_store::write(&note, known) {
-        // A secret that is handed in read-only has no place for a note beside it.
+/// At the first start it is written which store the secret belongs to. The engine refuses another
+/// store than the one that is noted.
+fn first_note(note: &Path, status: Status) -> Known {
+    let known = Known { incarnation: status.incarnation, birth: status.birth, sequence: 0 };
+    if let Err(error) = known_store::write(note, known) {
         tracing::warn!(%error, "another store under this secret would not be noticed");
     }
-    Ok(known)
+    known
 }
 
 fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Opened, OpenError> {
@@ -186,5 +197,5 @@ fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Ope
             }
         },
     };
-    Ok(Opened { store, log: None, secret: Secret::new(&secret), known: None, made })
+    Ok(Opened { store, log: None, secret: Secret::new(&secret), known: None, keeper: None, made })
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -19,6 +20,7 @@ use crate::cli::output::{Failure, note};
 use crate::cli::serve::ServeArgs;
 use crate::config::Settings;
 use crate::gateway::{Front, Gateway, Patience, Pool, Rules, Target};
+use crate::known_store::Keeper;
 use crate::listen::{self, Bounds};
 use crate::open::{self, StoreBounds};
 use crate::stop::Stop;
@@ -46,6 +48,7 @@ pub(crate) struct Server {
     settings: Settings,
     engine: Engine,
     protection: Protection,
+    keeper: Option<Arc<Keeper>>,
     made: Vec<String>,
     listener: TcpListener,
     admin_listener: TcpListener,
@@ -97,11 +100,12 @@ impl Server {
             access,
             audit,
         );
-        let made = opened.made;
+        let (made, keeper) = (opened.made, opened.keeper);
         Ok(Self {
             settings,
             engine,
             protection,
+            keeper,
             made,
             listener,
             admin_listener,
@@ -127,6 +131,7 @@ impl Server {
             settings,
             engine,
             protection,
+            keeper,
             pool,
             listener,
             admin_listener,
@@ -172,7 +177,19 @@ impl Server {
             () = serving => {}
             () = operators => {}
             () = telemetry::upkeep(&metrics) => {}
+            () = keep(keeper.as_ref()) => {}
         }
+        if let Some(keeper) = keeper {
+            keeper.note();
+        }
+    }
+}
+
+/// Notes how far the store has come; the memory store is not noted.
+async fn keep(keeper: Option<&Arc<Keeper>>) {
+    match keeper {
+        Some(keeper) => keeper.keep().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,14 +1,14 @@
 //! The record log on a disk that lies, with its committer driven by the run's own clock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use semel::core::store::Capabilities;
 use semel::core::{Incarnation, Span, Store, Timestamp};
 use semel::entropy::random;
 use semel::store::embedded::faults::FaultDisk;
-use semel::store::embedded::{Driver, EmbeddedOptions, EmbeddedStore, Ground, OpenError};
+use semel::store::embedded::{Driver, EmbeddedOptions, EmbeddedStore, Ground, Mark, OpenError};
 
 use crate::clock::SimClock;
 use crate::rng::{Rng, SeededEntropy};
@@ -24,6 +24,8 @@ pub struct LogMachine {
     clock: Arc<SimClock>,
     rng: Rng,
     capabilities: Capabilities,
+    /// How far it is known to have come: an honest log that stands behind it does not open.
+    known: Mutex<Option<Mark>>,
 }
 
 /// A process of a record log.
@@ -50,12 +52,14 @@ impl LogMachine {
             pool: 1,
             margin_bytes: 512 << 10,
             maintain_every: Duration::from_millis(drawn.between(500, 4000)),
+            known: None,
         };
         let disk = FaultDisk::new(CAPACITY);
         let ground = ground(&disk, &clock, &drawn);
         let (store, driver) = EmbeddedStore::create_driven(&ground, &options, Timestamp::ZERO)?;
         let capabilities = store.capabilities();
-        let machine = Self { disk, options, clock, rng: drawn, capabilities };
+        let known = Mutex::default();
+        let machine = Self { disk, options, clock, rng: drawn, capabilities, known };
         let process = machine.process(store, driver);
         Ok((machine, process))
     }
@@ -79,20 +83,28 @@ impl LogMachine {
     /// When the log does not open.
     pub fn open(&self) -> Result<LogProcess, OpenError> {
         let ground = ground(&self.disk, &self.clock, &self.rng);
-        let (store, driver) = EmbeddedStore::open_driven(&ground, &self.options)?;
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = EmbeddedOptions { known, ..self.options.clone() };
+        let (store, driver) = EmbeddedStore::open_driven(&ground, &options)?;
         Ok(self.process(store, driver))
     }
 
     /// The process dies; what it had written stays, synced or not.
     pub fn kill(&self, process: &LogProcess) {
-        process.gone.store(true, Ordering::SeqCst);
+        self.ended(process);
         self.disk.kill();
+    }
+
+    fn ended(&self, process: &LogProcess) {
+        process.gone.store(true, Ordering::SeqCst);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(process.store.mark());
     }
 
     /// The power fails.
     pub fn power_loss(&self, process: Option<&LogProcess>, seed: u64) {
         if let Some(process) = process {
-            process.gone.store(true, Ordering::SeqCst);
+            self.ended(process);
         }
         self.disk.power_loss_by_seed(seed);
     }

@@ -12,6 +12,7 @@ mod flags_page;
 mod harness;
 mod keyed;
 mod kill;
+mod older_copy;
 mod proxy;
 mod start;
 mod stop;

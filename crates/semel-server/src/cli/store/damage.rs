@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use semel::core::Store;
+use semel::core::store::Status;
 use semel::store::embedded::{self, Choice, EmbeddedOptions, EmbeddedStore, Report};
 use serde_json::{Value, json};
 
@@ -44,11 +45,21 @@ pub(super) async fn repair(args: RepairArgs) -> Result<ExitCode, Failure> {
         output::note("nothing is damaged, and nothing was changed");
         return Ok(ExitCode::SUCCESS);
     }
-    if choice == Choice::BeginAnew {
-        let status = EmbeddedStore::open(dir, EmbeddedOptions::default())?.status().await?;
-        let secret = args.place.secret_file.unwrap_or_else(|| secret_file::beside(dir));
-        let known = Known { incarnation: status.incarnation, birth: status.birth };
-        known_store::write(&known_store::beside(&secret), known)?;
+    let secret = args.place.secret_file.unwrap_or_else(|| secret_file::beside(dir));
+    let note = known_store::beside(&secret);
+    let store = EmbeddedStore::open(dir, EmbeddedOptions::default())?;
+    let Status { incarnation, birth, .. } = store.status().await?;
+    let sequence = store.mark().sequence;
+    // What was set aside may be the end of the log: its loss was chosen, and is no older copy.
+    let birth = match (choice, known_store::read(&note)) {
+        (Choice::BeginAnew, _) => Some(birth),
+        (Choice::Quarantine, Ok(Some(known))) if known.incarnation == incarnation => {
+            Some(known.birth)
+        }
+        (Choice::Quarantine, _) => None,
+    };
+    if let Some(birth) = birth {
+        known_store::write(&note, Known { incarnation, birth, sequence })?;
     }
     output::note("repaired; what was set aside is kept in the quarantine files");
     Ok(ExitCode::SUCCESS)
@@ -65,6 +76,8 @@ fn told(report: &Report) -> Value {
         "batches": report.batches,
         "records": report.records,
         "spent_keys": report.spent_keys,
+        "life": report.mark.map(|mark| mark.incarnation.to_string()),
+        "writes": report.mark.map(|mark| mark.sequence),
         "unfinished": report.unfinished.as_ref().map(|(file, offset)| format!("{file} from byte {offset}: never acknowledged, opening cuts it")),
         "damage": damage,
         "quarantined": report.quarantined,

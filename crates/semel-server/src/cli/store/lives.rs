@@ -1,9 +1,11 @@
 //! The lives of a store: made, or accepted in place of another. Both are an operator's acts.
 
+use std::path::Path;
+
 use semel::core::store::Status;
 use semel::core::{Store, Timestamp};
 use semel::entropy::{SystemEntropy, random};
-use semel::store::embedded::{EmbeddedOptions, EmbeddedStore, OpenError};
+use semel::store::embedded::{self, EmbeddedOptions, EmbeddedStore, Mark, OpenError};
 use semel::time::{SystemClock, WallClock};
 
 use super::{InitArgs, directory};
@@ -16,7 +18,8 @@ pub(super) async fn init(args: InitArgs) -> Result<(), Failure> {
     let path = args.secret_file.unwrap_or_else(|| secret_file::beside(dir));
     secret_file::check_place(&path, dir)?;
     let lost = secret_file::read(&path)?.is_some();
-    match EmbeddedStore::open(dir, EmbeddedOptions::default()) {
+    // A look, and no opening: nothing may be written to what is there.
+    match embedded::check(dir) {
         Err(OpenError::Missing { .. }) => {}
         Ok(_) | Err(OpenError::AlreadyOpen { .. }) => {
             return Err(Failure::no(format!("{} holds a store already", dir.display())));
@@ -41,7 +44,7 @@ pub(super) async fn init(args: InitArgs) -> Result<(), Failure> {
         secret_file::create(&path, &random(&SystemEntropy))?;
         output::note(&format!("made the server secret {}: keep a copy of it", path.display()));
     }
-    known_store::write(&known_store::beside(&path), Known { incarnation, birth })?;
+    known_store::write(&known_store::beside(&path), Known { incarnation, birth, sequence: 0 })?;
     Ok(())
 }
 
@@ -49,22 +52,39 @@ pub(super) async fn accept(args: InitArgs) -> Result<(), Failure> {
     let dir = directory(&args.store)?;
     let secret = args.secret_file.unwrap_or_else(|| secret_file::beside(dir));
     let note = known_store::beside(&secret);
-    let store = EmbeddedStore::open(dir, EmbeddedOptions::default())?;
-    let Status { incarnation, at, .. } = store.status().await?;
+    // A look, and no opening: an older copy must not come closer to its mark by being looked at.
+    let report = embedded::check(dir)?;
+    let found = report.mark.expect("a look at a store finds how far it has come");
     // A note that cannot be read is no reason to keep the operator from writing it anew.
-    if let Ok(Some(known)) = known_store::read(&note)
-        && known.incarnation == incarnation
-    {
+    let known = known_store::read(&note).ok().flatten();
+    let known = known.filter(|known| known.incarnation == found.incarnation);
+    if known.is_some_and(|known| known.sequence <= found.sequence) {
         output::note("it is the store that the secret belongs to already");
         return Ok(());
     }
     if !args.yes {
-        output::confirm(&format!(
-            "Accept the store {incarnation} in {} as the one that knows what ran?",
-            dir.display()
-        ))?;
+        output::confirm(&question(dir, found, known))?;
     }
-    known_store::write(&note, Known { incarnation, birth: at })?;
+    if known.is_some() {
+        // Its newer self, should it turn up, is another store from now on.
+        embedded::begin_anew(dir)?;
+    }
+    let store = EmbeddedStore::open(dir, EmbeddedOptions::default())?;
+    let Status { incarnation, birth, at, .. } = store.status().await?;
+    let birth = if known.is_some() { birth } else { at };
+    let Mark { sequence, .. } = store.mark();
+    known_store::write(&note, Known { incarnation, birth, sequence })?;
     output::note(&format!("accepted the store {incarnation}"));
     Ok(())
+}
+
+fn question(dir: &Path, found: Mark, known: Option<Known>) -> String {
+    let (dir, Mark { incarnation, sequence }) = (dir.display(), found);
+    match known {
+        Some(known) => format!(
+            "The store in {dir} holds {sequence} writes and is known to have held {}. Begin another life with this older copy, so that a retry of what ran since then runs again?",
+            known.sequence
+        ),
+        None => format!("Accept the store {incarnation} in {dir} as the one that knows what ran?"),
+    }
 }

@@ -111,14 +111,14 @@ pub(super) struct InitArgs {
     yes: bool,
 }
 
-/// Accept the store that is there in place of the one that the secret belonged to
+/// Accept the store that is there, another one or an older copy, in place of the one that was known
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   semel store accept --store embedded:/var/lib/semel
 
-Every key that only the other store knew is unknown from now on: a retry of what it ran runs again.
-Only keys that carry their own time (UUIDv7) from before this moment are refused.")]
+Every key that only the known store knew is unknown from now on: a retry of what it ran runs again.
+An older copy begins another life, so that its newer self is refused should it turn up. Only keys that carry their own time (UUIDv7) from before this moment are refused.")]
 struct AcceptArgs {
     #[command(flatten)]
     place: InitArgs,

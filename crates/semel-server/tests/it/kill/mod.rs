@@ -4,6 +4,7 @@
 //! (not at a random time: a slow machine is killed at the same places as a fast one), and is started
 //! again. The upstream's own books are the judge:
 //!
+//! - every start succeeds: no store is behind the note of how far it had come;
 //! - no effect is done twice;
 //! - what a caller was given is given again, byte for byte, after every restart;
 //! - a lease after each restart, no key of the old process is in flight any more;

@@ -7,6 +7,7 @@ use super::batch::BatchHeader;
 use super::disk::{Disk, FsDisk};
 use super::error::OpenError;
 use super::manifest::Manifest;
+use super::options::Mark;
 use super::recover::{manifest, take};
 use super::segment::{
     FIRST_BATCH, batch_at, header_is_whole, number, read_all, scan_from, segment_name, spent_name,
@@ -56,6 +57,8 @@ pub struct Report {
     /// An unfinished write behind the last batch, by file and offset: no damage, it was never
     /// acknowledged. Opening cuts it.
     pub unfinished: Option<(String, u64)>,
+    /// How far the log has come.
+    pub mark: Option<Mark>,
     /// What is damaged.
     pub damage: Vec<Damage>,
     /// Files that a repair made of what it set aside.
@@ -107,6 +110,8 @@ pub(super) fn look(disk: &dyn Disk) -> Result<(Report, Manifest), OpenError> {
     for table in &manifest.tables {
         looker.table(*table)?;
     }
+    let (incarnation, sequence) = (manifest.incarnation, looker.next - 1);
+    looker.report.mark = Some(Mark { incarnation, sequence });
     Ok((looker.report, manifest))
 }
 

@@ -213,6 +213,7 @@ impl Log {
         if let Err(error) = file.sync_data() {
             return Err(self.shared.poison(format!("a sync failed: {error}")));
         }
+        self.shared.synced.store(self.sequence, Ordering::Release);
         self.sequence += 1;
         self.active.end += span;
         Ok(start)

@@ -60,6 +60,18 @@ pub enum OpenError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// An older copy, or a disk that lost what it had confirmed.
+    #[error(
+        "{place} holds {found} writes and is known to have held {known}: an older copy of the store was put in its place, or its disk lost what it had confirmed. What ran since then is unknown here, and every retry of it would run again. Nothing was changed. Find the newest store; if it is gone for good, `semel store accept` begins another life with this one"
+    )]
+    Behind {
+        /// The directory.
+        place: String,
+        /// The number of the last write in it.
+        found: u64,
+        /// The number that is known to have been reached.
+        known: u64,
+    },
     /// A setting that could not keep the log's promises.
     #[error("{what}: set it to at least {least}")]
     Options {

@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
-use semel_core::Span;
 use semel_core::codec::OVERHEAD_MAX;
+use semel_core::{Incarnation, Span};
 
 use super::batch::{BATCH_HEADER, FRAME_HEADER, SECTOR};
 use super::error::OpenError;
 use super::segment::FIRST_BATCH;
+
+/// How far a record log had come: kept outside its directory, it tells an older copy of it from
+/// itself ([`super::EmbeddedStore::mark`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Which life of the store.
+    pub incarnation: Incarnation,
+    /// The number of its last write that is on disk; zero before the first. It only grows.
+    pub sequence: u64,
+}
 
 /// How the record log uses its directory. The defaults suit a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +37,9 @@ pub struct EmbeddedOptions {
     pub margin_bytes: u64,
     /// How often the maintenance thread looks for work when nobody calls it.
     pub maintain_every: Duration,
+    /// How far this store is known to have come. One of the same life that stands behind it is refused
+    /// before anything is written to it; another life is for the caller to judge.
+    pub known: Option<Mark>,
 }
 
 impl Default for EmbeddedOptions {
@@ -39,6 +52,7 @@ impl Default for EmbeddedOptions {
             pool: 2,
             margin_bytes: 64 << 20,
             maintain_every: Duration::from_secs(5),
+            known: None,
         }
     }
 }

@@ -133,9 +133,17 @@ pub(super) fn open(ground: &Ground, options: &EmbeddedOptions) -> Result<(Log, O
         active: AtomicU32::new(manifest.first_segment),
         manifest: Mutex::new(manifest.clone()),
         bell: Bell::default(),
+        synced: AtomicU64::new(0),
         poison: OnceLock::new(),
     });
     let ended = walk(&shared, &manifest, &names)?;
+    let found = ended.next - 1;
+    match options.known {
+        Some(known) if known.incarnation == manifest.incarnation && found < known.sequence => {
+            return Err(OpenError::Behind { place: disk.place(), found, known: known.sequence });
+        }
+        Some(_) | None => {}
+    }
     let opened = Opened {
         keys: shared.index.len(),
         segments_read: ended.segments_read,
@@ -164,6 +172,7 @@ fn into_log(
     if ended.last_batch.is_some() || ended.torn {
         file.sync_data().map_err(io())?;
     }
+    shared.synced.store(ended.next - 1, std::sync::atomic::Ordering::Release);
     let bucket = ended.first_time.as_unix_ms() / options.bucket_width.as_ms();
     let segment = shared.segment(ended.active.id).unwrap_or_else(|| Arc::new(ended.active));
     shared.active.store(segment.id, std::sync::atomic::Ordering::Release);

@@ -18,13 +18,13 @@ use super::check::{Damage, DamagedPlace, Report, look};
 use super::disk::{Disk, FsDisk};
 use super::error::OpenError;
 use super::manifest::{Manifest, NAME};
-use super::recover::{Ground, take};
+use super::recover::{Ground, manifest, take};
 use super::segment::{
     FIRST_BATCH, christen, header, index_name, prewrite, read_all, segment_name, spare_name,
     spent_name,
 };
-use crate::entropy::{SystemEntropy, random};
-use crate::time::SystemClock;
+use crate::entropy::{Entropy, SystemEntropy, random};
+use crate::time::{SystemClock, WallClock};
 
 /// What a repair makes of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,26 @@ pub fn repair(path: &Path, choice: Choice) -> Result<Report, OpenError> {
     repair_on(&ground, choice)
 }
 
+/// Gives the store in the directory `path`, which nobody uses, another life from now on: what it
+/// forgot ends with the old one, and whoever knows the old one refuses it.
+///
+/// # Errors
+/// When the directory is in use, is no store, or cannot be written.
+pub fn begin_anew(path: &Path) -> Result<(), OpenError> {
+    let place = path.display().to_string();
+    let disk = FsDisk::at(path).map_err(OpenError::io(place))?;
+    take(&disk)?;
+    let mut next = manifest(&disk)?;
+    anew(&mut next, &SystemEntropy, &SystemClock);
+    next.write(&disk).map_err(OpenError::io(NAME))
+}
+
+fn anew(manifest: &mut Manifest, entropy: &dyn Entropy, clock: &dyn WallClock) {
+    manifest.incarnation = Incarnation(random(entropy));
+    // Keys were dated by the store's time, which may be ahead of a clock that was set back.
+    manifest.birth = clock.now().max(manifest.high_water);
+}
+
 /// Like [`repair`], on any ground.
 ///
 /// # Errors
@@ -70,8 +90,7 @@ pub fn repair_on(ground: &Ground, choice: Choice) -> Result<Report, OpenError> {
         set_aside(disk, &damage, &mut next, &mut report).map_err(OpenError::io(file))?;
     }
     if choice == Choice::BeginAnew {
-        next.incarnation = Incarnation(random(&*ground.entropy));
-        next.birth = ground.clock.now();
+        anew(&mut next, &*ground.entropy, &*ground.clock);
     }
     disk.sync_dir().map_err(OpenError::io(disk.place()))?;
     next.write(disk).map_err(OpenError::io(NAME))?;

@@ -121,6 +121,8 @@ pub(super) struct Shared {
     pub(super) active: AtomicU32,
     /// Rung when there is something for maintenance to do.
     pub(super) bell: Bell,
+    /// The number of the last batch that is on disk.
+    pub(super) synced: AtomicU64,
     /// The first failed sync, if any.
     pub(super) poison: OnceLock<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
@@ -18,7 +19,7 @@ use super::driver::{
 };
 use super::error::OpenError;
 use super::maintain::{Maintained, Maintenance};
-use super::options::EmbeddedOptions;
+use super::options::{EmbeddedOptions, Mark};
 use super::recover::{self, Ground, Opened};
 use super::shared::{Shared, held};
 use crate::entropy::SystemEntropy;
@@ -195,6 +196,14 @@ impl EmbeddedStore {
     pub fn working(&self) -> Result<(), StoreError> {
         self.shared.check_poison()?;
         if self.queue.closed() { Err(closing()) } else { Ok(()) }
+    }
+
+    /// How far the log has come on disk. To be kept outside the directory and given to the next
+    /// opening as [`EmbeddedOptions::known`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let sequence = self.shared.synced.load(Ordering::Acquire);
+        Mark { incarnation: self.shared.incarnation, sequence }
     }
 
     /// Present numbers.

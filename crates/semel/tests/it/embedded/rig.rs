@@ -138,9 +138,9 @@ impl Rig {
         let (dead, driver) = {
             let spare = FaultDisk::new(64 << 20);
             let other = ground(&spare, &self.clock);
+            let fresh = EmbeddedOptions { known: None, ..self.options.clone() };
             let (store, driver) =
-                EmbeddedStore::create_driven(&other, &self.options, Timestamp::ZERO)
-                    .expect("it is made");
+                EmbeddedStore::create_driven(&other, &fresh, Timestamp::ZERO).expect("it is made");
             (std::mem::replace(&mut self.store, store), std::mem::replace(&mut self.driver, driver))
         };
         driver.close();
