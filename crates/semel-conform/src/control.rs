@@ -117,7 +117,9 @@ pub(crate) async fn act(rig: &Rig, act: Act) -> Result<(), Halt> {
         None => shell(&command).await.map(|_| ()),
     };
     acted.map_err(|why| Halt::Broken(format!("control.{name}: {why}")))?;
-    if act == Act::Start {
+    // A store may be mended by starting the service anew.
+    let runs = act == Act::StoreUp && !rig.broken.parts().service;
+    if act == Act::Start || runs {
         listening(rig).await?;
     }
     rig.broken.note(act);

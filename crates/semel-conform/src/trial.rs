@@ -195,6 +195,12 @@ impl Trial {
         self.rig.unit * units
     }
 
+    /// How long a reply may take at most.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.rig.patience
+    }
+
     /// Lets time pass: the thing under test has clocks of its own that nothing else can move.
     pub async fn pause(&self, time: Duration) {
         tokio::time::sleep(time).await;
@@ -343,6 +349,22 @@ impl Trial {
     /// Without a whole reply in time.
     pub async fn try_send(&self, operation: &Operation) -> Result<Reply, WireError> {
         self.try_request(&self.request(operation)).await
+    }
+
+    /// As [`Trial::try_send`], of an operation that may take longer than others.
+    ///
+    /// # Errors
+    /// Without a whole reply in time.
+    pub async fn try_send_within(
+        &self,
+        operation: &Operation,
+        patience: Duration,
+    ) -> Result<Reply, WireError> {
+        let request = self.request(operation);
+        self.write_down(&request);
+        let (address, host) = (&self.target().address, self.target().address.authority());
+        let sent = async { address.connect().await?.exchange(&request, &host).await };
+        in_time(patience.max(self.rig.patience), sent).await
     }
 
     /// Sends an operation that must be answered, whatever the answer.
@@ -531,10 +553,16 @@ impl Trial {
         &self,
         what: impl Future<Output = Result<T, WireError>>,
     ) -> Result<T, WireError> {
-        let patience = self.rig.patience;
-        let timed_out = || WireError::TimedOut { seconds: patience.as_secs_f64() };
-        tokio::time::timeout(patience, what).await.unwrap_or_else(|_| Err(timed_out()))
+        in_time(self.rig.patience, what).await
     }
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    what: impl Future<Output = Result<T, WireError>>,
+) -> Result<T, WireError> {
+    let timed_out = || WireError::TimedOut { seconds: patience.as_secs_f64() };
+    tokio::time::timeout(patience, what).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn times(n: u64) -> String {

@@ -1,12 +1,32 @@
 //! The cases, by topic: one file each.
 
+mod again;
+mod document;
+mod failure;
+mod lease;
+mod method;
+mod outage;
 mod replay;
+mod retention;
+mod saying;
+mod store;
+mod version;
 
 use crate::case::Case;
 
 /// Every case, topic by topic.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [replay::CASES].into_iter().flatten()
+    [
+        replay::CASES,
+        failure::CASES,
+        lease::CASES,
+        retention::CASES,
+        store::CASES,
+        method::CASES,
+        version::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A case whose closure is an `async fn` of this module.

@@ -30,7 +30,8 @@ pointer = "/count"
         serving.addr
     );
     let target = target::parse(&text).unwrap();
-    let options = Options { unit: Duration::from_millis(20), ..Options::default() };
+    let select = vec!["replay/*".to_owned()];
+    let options = Options { unit: Duration::from_millis(20), select, ..Options::default() };
     let findings = run(target, options, |_| ()).await.unwrap();
     for finding in &findings.all {
         let Verdict::Fail { observed, .. } = &finding.verdict else {

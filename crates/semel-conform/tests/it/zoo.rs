@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use semel_conform::case::Level;
 use semel_conform::run::{Findings, Options, run};
 use semel_conform::sample::start_named;
 use semel_conform::target;
@@ -21,6 +22,7 @@ async fn the_reference_passes() {
         println!("{} {:?} {:?}", finding.case.id, finding.verdict, finding.took);
     }
     println!("{:?}", findings.took);
-    let wrong: Vec<_> = findings.all.iter().filter(|f| f.verdict.name() != "pass").collect();
+    let counts = findings.all.iter().filter(|f| f.case.level != Level::Info);
+    let wrong: Vec<_> = counts.filter(|f| f.verdict.name() != "pass").collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
