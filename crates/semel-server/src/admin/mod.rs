@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod forecast;
 mod keys;
 mod render;
 mod service;

@@ -31,9 +31,11 @@ use semel::layer::Protection;
 use semel::store::embedded::{EmbeddedStore, Stats};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::access::Access;
 use super::audit::Audit;
+use super::forecast::{self, Observed};
 use super::keys::{self, Act, Find, ListQuery, Told, Word, refused};
 
 /// Bytes of the largest request.
@@ -51,6 +53,8 @@ struct Inner {
     access: Access,
     audit: Audit,
     draining: AtomicBool,
+    /// When the store was opened, but for a moment.
+    opened: Instant,
 }
 
 impl Service {
@@ -63,8 +67,8 @@ impl Service {
         access: Access,
         audit: Audit,
     ) -> Self {
-        let draining = AtomicBool::new(false);
-        Self(Arc::new(Inner { engine, protection, log, metrics, access, audit, draining }))
+        let (draining, opened) = (AtomicBool::new(false), Instant::now());
+        Self(Arc::new(Inner { engine, protection, log, metrics, access, audit, draining, opened }))
     }
 
     /// From now on the process is not ready.
@@ -164,10 +168,21 @@ impl Inner {
         response
     }
 
+    fn observed(&self, stats: Stats) -> Observed {
+        let default = &self.protection.routes.default_route().policy;
+        let (mut retention, mut memory) = (default.retention, default.memory);
+        for (_, route) in self.protection.routes.iter() {
+            retention = retention.max(route.policy.retention);
+            memory = memory.max(route.policy.memory);
+        }
+        Observed { stats, over: self.opened.elapsed(), retention, memory }
+    }
+
     async fn store(&self) -> Told {
         let kept = self.engine.store().capabilities();
         match self.engine.status().await {
             Ok(status) => {
+                let observed = self.log.as_ref().map(|log| self.observed(log.stats()));
                 let told = json!({
                     "kind": kept.name,
                     "survives": {
@@ -179,7 +194,9 @@ impl Inner {
                     "time": rfc3339(status.at),
                     "deletion_paused": status.deletion_paused,
                     "in_flight": self.engine.in_flight(),
-                    "stats": self.log.as_ref().map(|log| stats(&log.stats())),
+                    "stats": observed.map(|observed| stats(&observed.stats)),
+                    "forecast": observed.map(|observed| forecast::numbers(&observed)),
+                    "outlook": observed.map(|observed| forecast::words(&observed)),
                 });
                 (StatusCode::OK, told)
             }

@@ -67,6 +67,31 @@ async fn health_and_metrics_are_told() {
 }
 
 #[tokio::test]
+async fn the_store_tells_what_a_key_takes_and_where_the_disk_will_be() {
+    let upstream = Upstream::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let semel = serve(upstream.addr).embedded(&home.path().join("data")).start().await;
+    let admin = semel.admin.to_string();
+    let stats = || async { object(&run(&["store", "stats", "--admin", &admin, "--json"]).await) };
+    let told = stats().await;
+    assert_eq!(told["forecast"], Value::Null, "nothing was observed");
+    assert!(told["outlook"].as_str().unwrap().starts_with("no new key"), "{told}");
+    for n in 0..3 {
+        let request = Request::charge(&format!("key-2{n:03}-abcdefgh"), BODY);
+        ask(semel.addr, &request).await;
+        ask(semel.addr, &request).await;
+    }
+    let told = stats().await;
+    let forecast = &told["forecast"];
+    assert_eq!(forecast["new_keys"], 3, "a replay is no new key");
+    for number in ["keys_a_second", "log_bytes_a_key", "bytes_at_end_of_memory", "free_bytes"] {
+        assert!(forecast[number].as_f64() > Some(0.0), "{number}: {told}");
+    }
+    let outlook = told["outlook"].as_str().unwrap();
+    assert!(outlook.contains("as observed over the last") && outlook.contains("30 d"), "{outlook}");
+}
+
+#[tokio::test]
 async fn a_page_in_a_browser_cannot_reach_it() {
     let upstream = Upstream::start().await;
     let semel = serve(upstream.addr).start().await;

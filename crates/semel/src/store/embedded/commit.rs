@@ -247,6 +247,9 @@ impl Log {
         for (id, change) in changes {
             let place = Place::new(segment, start + change.offset, change.class == Class::Deleted);
             let at = At { place, len: change.len };
+            if change.old.is_none() && change.class != Class::Deleted {
+                shared.begun.fetch_add(1, Ordering::Relaxed);
+            }
             if let Some(old) = change.old {
                 self.reserving -= u64::from(old.class.reserves());
                 release(&mut tallies, &old, width);

@@ -134,6 +134,7 @@ pub(super) fn open(ground: &Ground, options: &EmbeddedOptions) -> Result<(Log, O
         manifest: Mutex::new(manifest.clone()),
         bell: Bell::default(),
         synced: AtomicU64::new(0),
+        begun: AtomicU64::new(0),
         poison: OnceLock::new(),
     });
     let ended = walk(&shared, &manifest, &names)?;

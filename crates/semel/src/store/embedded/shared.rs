@@ -123,6 +123,8 @@ pub(super) struct Shared {
     pub(super) bell: Bell,
     /// The number of the last batch that is on disk.
     pub(super) synced: AtomicU64,
+    /// Keys that were written for the first time since the log was opened.
+    pub(super) begun: AtomicU64,
     /// The first failed sync, if any.
     pub(super) poison: OnceLock<String>,
 }

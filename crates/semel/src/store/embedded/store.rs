@@ -43,6 +43,10 @@ pub struct Stats {
     pub spent_bytes: u64,
     /// Tables that a new key asks.
     pub tables: usize,
+    /// New keys since the log was opened.
+    pub begun: u64,
+    /// Bytes that the file system has left, where it says so.
+    pub free_bytes: Option<u64>,
 }
 
 /// The record log, open. Dropping it commits what waits and closes the directory.
@@ -220,6 +224,8 @@ impl EmbeddedStore {
             log_bytes,
             spent_bytes: tables.iter().map(|table| table.disk_bytes()).sum(),
             tables: tables.len(),
+            begun: self.shared.begun.load(Ordering::Relaxed),
+            free_bytes: self.shared.disk.free_bytes().ok(),
         }
     }
 
