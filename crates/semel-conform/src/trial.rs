@@ -383,7 +383,24 @@ impl Trial {
         self.answered(self.try_request(request).await)
     }
 
-    fn answered(&self, got: Result<Reply, WireError>) -> Result<Reply, Halt> {
+    /// Sends a request on a connection that stands, and reads the reply. It is not written down.
+    ///
+    /// # Errors
+    /// Without a whole reply in time.
+    pub async fn exchange(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+    ) -> Result<Reply, WireError> {
+        let host = self.target().address.authority();
+        self.within(connection.exchange(request, &host)).await
+    }
+
+    /// A reply that had to come, whatever it is.
+    ///
+    /// # Errors
+    /// [`Halt::Failed`] without a whole reply; [`Halt::Broken`] without a connection.
+    pub fn answered(&self, got: Result<Reply, WireError>) -> Result<Reply, Halt> {
         got.map_err(|error| match error {
             WireError::Connect { .. } => Halt::Broken(error.to_string()),
             WireError::TooMany { .. } => Halt::Inconclusive(error.to_string()),
@@ -549,7 +566,11 @@ impl Trial {
         Err(WireError::TooMany { most: REQUESTS_MAX })
     }
 
-    async fn within<T>(
+    /// Waits for what the target does, for as long as a reply may take at most.
+    ///
+    /// # Errors
+    /// When it takes longer.
+    pub async fn within<T>(
         &self,
         what: impl Future<Output = Result<T, WireError>>,
     ) -> Result<T, WireError> {
