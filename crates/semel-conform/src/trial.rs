@@ -212,6 +212,15 @@ impl Trial {
         behaviour::slow(self.rig.unit)
     }
 
+    /// How long an operation may stay undecided after something went wrong: what the target says of
+    /// itself, and never less than 20 units.
+    #[must_use]
+    pub fn undecided(&self) -> Duration {
+        let timing = &self.target().timing;
+        let said = timing.settles_within.or(timing.lease.map(|lease| lease * 3));
+        self.units(20).max(said.unwrap_or_default())
+    }
+
     /// A key that no other operation has: a version 4 UUID (RFC 9562) to look at.
     #[must_use]
     pub fn fresh_key(&self) -> String {

@@ -1,9 +1,11 @@
 //! The cases, by topic: one file each.
 
 mod again;
+mod claim;
 mod document;
 mod failure;
 mod lease;
+mod lost;
 mod method;
 mod outage;
 mod replay;
@@ -18,6 +20,8 @@ use crate::case::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         replay::CASES,
+        claim::CASES,
+        lost::CASES,
         failure::CASES,
         lease::CASES,
         retention::CASES,
