@@ -7,9 +7,11 @@ mod failure;
 mod lease;
 mod lost;
 mod method;
+mod mismatch;
 mod outage;
 mod replay;
 mod retention;
+mod reuse;
 mod saying;
 mod store;
 mod version;
@@ -22,6 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         replay::CASES,
         claim::CASES,
         lost::CASES,
+        mismatch::CASES,
         failure::CASES,
         lease::CASES,
         retention::CASES,
