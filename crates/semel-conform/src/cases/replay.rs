@@ -123,16 +123,6 @@ pub(super) const CASES: &[Case] = &[
         "RFC 9110 §5.3; RFC 8288 §3: a Link may hold commas"
     ),
     case!(
-        "replay/declined", Should, declined, needs: [Need::Behaves(Behaviour::Declines)],
-        "An operation that was declined stays declined under its key: a retry gets the same refusal.",
-        "draft-ietf-httpapi-idempotency-key-header-07 §2.6: the result, success or error"
-    ),
-    case!(
-        "replay/patch", Must, patch, needs: [],
-        "A retry of a completed PATCH has no second effect and gets the first reply.",
-        "draft-ietf-httpapi-idempotency-key-header-07 §1; RFC 5789 §2: PATCH is not idempotent"
-    ),
-    case!(
         "replay/different-keys", Must, different_keys, needs: [],
         "Two requests that differ in their key alone are two operations: none is answered as done that was not.",
         "draft-ietf-httpapi-idempotency-key-header-07 §2.2: the key tells operations apart"
@@ -354,33 +344,6 @@ async fn repeated_headers(trial: &Trial) -> Outcome {
     let (first, again) = twice_behaving(trial, Behaviour::Headers).await?;
     presumed(first.all("link").len() >= 2, "two Link headers", &first)?;
     same_header(&first, &again, "link")
-}
-
-async fn declined(trial: &Trial) -> Outcome {
-    let operation = trial.operation().behaving(Behaviour::Declines);
-    let first = trial.send(&operation).await?;
-    presumed((400..500).contains(&first.status), "a refusal (4xx)", &first)?;
-    let again = trial.send(&operation).await?;
-    trial.expect_effects(&operation, 0).await?;
-    same_reply(&first, &again)
-}
-
-async fn patch(trial: &Trial) -> Outcome {
-    let target = trial.target();
-    let is_patch = |shape: &crate::target::Shape| shape.method == "PATCH";
-    let operation = trial.operation();
-    let request = if is_patch(&target.operation) || trial.origin().is_some() {
-        trial.request(&operation).method("PATCH")
-    } else if target.other_operation.as_ref().is_some_and(is_patch) {
-        trial.request(&operation.clone().other())
-    } else {
-        return Err(Halt::Skipped("neither operation nor other_operation is a PATCH".into()));
-    };
-    let first = trial.send_request(&request).await?;
-    expect(first.success(), "the first request succeeds (2xx or 3xx)", first.brief())?;
-    let again = trial.send_request(&request).await?;
-    trial.expect_effects(&operation, 1).await?;
-    same_reply(&first, &again)
 }
 
 async fn different_keys(trial: &Trial) -> Outcome {
