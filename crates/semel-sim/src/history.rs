@@ -153,6 +153,8 @@ pub enum Happened {
         fence: u64,
         /// Of all its bytes.
         digest: u64,
+        /// How many.
+        bytes: usize,
     },
     /// The store acknowledged a write.
     Stored {
@@ -217,8 +219,8 @@ impl fmt::Display for Entry {
             Happened::Effect { key, fence, effect } => {
                 write!(f, "{key} EFFECT {effect} fence {fence}")
             }
-            Happened::Replied { key, fence, digest } => {
-                write!(f, "{key} replied {digest:016x} fence {fence}")
+            Happened::Replied { key, fence, digest, bytes } => {
+                write!(f, "{key} replied {digest:016x} of {bytes} bytes fence {fence}")
             }
             Happened::Stored { key, fence, revision, state, late_ms, foreign } => {
                 let state = state.map_or("deleted", State::name);

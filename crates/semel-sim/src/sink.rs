@@ -18,6 +18,9 @@ use crate::history::{Happened, Heard, KeyName, Recorder};
 use crate::options::Options;
 use crate::rng::{Rng, fnv};
 
+/// So many replies of a thousand are long.
+const LONG: u32 = 30;
+
 /// What a handler sends.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -130,7 +133,11 @@ impl Sink {
             declined: rng.chance(60),
             cut: self.strikes(rng, Fault::ReplyCut, key),
             large: self.strikes(rng, Fault::LargeReply, key),
-            bytes: rng.between(0, self.options.reply_bytes),
+            bytes: match rng.chance(LONG) {
+                // Near the cap of the log, and far beyond what a batch holds.
+                true => rng.between(41_000, 46_000),
+                false => rng.between(0, self.options.reply_bytes),
+            },
         };
         if self.strikes(rng, Fault::UpstreamSlow, key) {
             let slow = rng.between(0, bound.saturating_sub(100));
@@ -203,7 +210,8 @@ impl Sink {
 
     fn replied(&self, request: &Request, plain: &Bytes) {
         let (key, fence) = (request.key, request.fence);
-        self.recorder.note(Happened::Replied { key, fence, digest: fnv(plain) });
+        let (digest, bytes) = (fnv(plain), plain.len());
+        self.recorder.note(Happened::Replied { key, fence, digest, bytes });
     }
 
     /// What a look-up by key finds.

@@ -8,10 +8,12 @@ mod answers;
 mod effects;
 mod ends;
 mod fences;
+mod linear;
 mod story;
 
 use std::fmt;
 
+pub use linear::{Judged, OPEN_MAX, linear};
 pub use story::{Call, Story};
 
 use crate::history::{Happened, History, KeyName};
@@ -74,6 +76,8 @@ pub enum Rule {
     Deadline,
     /// Nothing is written to a store of another incarnation.
     Incarnation,
+    /// Some order of a key's calls explains all answers: a search, beside the rules.
+    Linear,
     /// A store opens again after everything that it promises to survive. Said of no key: of the
     /// first.
     Reopens,
@@ -141,6 +145,7 @@ pub fn check(history: &History, terms: &Terms) -> Vec<Violation> {
             violations.push(Violation { rule: Rule::Reopens, key, at, text });
         }
     }
+    violations.extend(linear(history, terms).0);
     for story in story::stories(history) {
         for (rule, check) in CHECKS {
             let mut found = Found { rule, key: story.key, violations: &mut violations };

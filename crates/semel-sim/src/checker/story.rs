@@ -172,7 +172,7 @@ pub(super) fn stories(history: &History) -> Vec<Story> {
             Happened::Effect { key, fence, effect } => {
                 of(&mut stories, *key).effects.push(Seen { at, fence: *fence, value: *effect });
             }
-            Happened::Replied { key, fence, digest } => {
+            Happened::Replied { key, fence, digest, .. } => {
                 of(&mut stories, *key).replies.push(Seen { at, fence: *fence, value: *digest });
             }
             Happened::Stored { key, fence, revision, state, late_ms, foreign } => {

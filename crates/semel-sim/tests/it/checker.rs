@@ -1,7 +1,7 @@
 //! The checker on histories written by hand: each rule on one that breaks it and on ones that do not.
 
 use semel_core::{Doubt, State};
-use semel_sim::checker::{Rule, Terms, check};
+use semel_sim::checker::{Judged, OPEN_MAX, Rule, Terms, check, linear};
 use semel_sim::history::{Happened, Heard, History, KeyName, Op, Outcome, Verb};
 
 const KEY: KeyName = KeyName { tenant: 0, key: 1 };
@@ -39,7 +39,7 @@ fn effect(at: u64, fence: u64, effect: u64) -> Line {
 }
 
 fn replied(at: u64, fence: u64, digest: u64) -> Line {
-    (at, Happened::Replied { key: KEY, fence, digest })
+    (at, Happened::Replied { key: KEY, fence, digest, bytes: 8 })
 }
 
 fn stored(at: u64, (fence, revision): (u64, u32), state: Option<State>) -> Line {
@@ -248,4 +248,52 @@ fn deadline_incarnation_and_reopening() {
     breaks(Rule::Deadline, [write(1, false)]);
     breaks(Rule::Incarnation, [write(0, true)]);
     breaks(Rule::Reopens, [(20, Happened::Unopened { why: "damaged".into() })]);
+}
+
+/// The search and the rules agree: what one finds in a broken order the other finds too.
+#[test]
+fn a_search_for_an_order_agrees_with_the_rules() {
+    let other = Heard { digest: 8, ..HEARD };
+    for (rule, lines) in [
+        (Rule::RealTime, call(60, 9, RUN, Outcome::InFlight).to_vec()),
+        (Rule::RealTime, call(60, 9, Verb::Inquire, Outcome::Standing("absent")).to_vec()),
+        (Rule::VoidIsFinal, call(60, 9, Verb::Void, Outcome::Voided).to_vec()),
+        (Rule::Fingerprint, call(80, 9, OTHER, Outcome::Replayed(HEARD)).to_vec()),
+        (
+            Rule::Agreement,
+            [vec![replied(6, 100, 8)], call(60, 9, RUN, Outcome::Replayed(other)).into()].concat(),
+        ),
+    ] {
+        let rules = broken_by(lines, &terms());
+        assert!(rules.contains(&rule), "{rule:?} was not found, only {rules:?}");
+        assert!(rules.contains(&Rule::Linear), "no search found {rule:?}: {rules:?}");
+    }
+}
+
+/// Two replays that each fit a call whose answer was lost, but not one another: no two calls are in
+/// order with a third, and the search finds it all the same.
+#[test]
+fn the_search_weighs_open_calls_against_each_other() {
+    let unknown =
+        |at, op, body| (at, Happened::Invoke { op, node: 0, key: KEY, verb: Verb::Run { body } });
+    let lost = |at, op| (at, Happened::Return { op, outcome: Outcome::Unknown });
+    let start = [unknown(0, 0, 0), unknown(1, 1, 1), lost(5, 0), lost(5, 1)];
+    let with = |lines: Vec<Line>| {
+        let lines = [start.to_vec(), lines].concat();
+        linear(&History::of(lines), &terms()).0.len()
+    };
+    let first = call(10, 2, RUN, Outcome::Replayed(HEARD)).to_vec();
+    let second = call(30, 3, OTHER, Outcome::Replayed(Heard { digest: 8, ..HEARD })).to_vec();
+    assert_eq!((with(first.clone()), with(second.clone())), (0, 0));
+    assert_eq!(with([first, second].concat()), 1);
+}
+
+#[test]
+fn more_open_calls_than_can_be_searched_are_left_and_counted() {
+    let calls = |n: usize| {
+        let one = |op| (op as u64, Happened::Invoke { op, node: 0, key: KEY, verb: RUN });
+        linear(&History::of((0..n as Op).map(one).collect()), &terms()).1
+    };
+    assert_eq!(calls(OPEN_MAX), Judged { searched: 1, left: 0 });
+    assert_eq!(calls(OPEN_MAX + 1), Judged { searched: 0, left: 1 });
 }

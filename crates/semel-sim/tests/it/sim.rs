@@ -2,12 +2,16 @@
 
 use std::sync::OnceLock;
 
+use semel_sim::checker::linear;
 use semel_sim::faults::FaultCounts;
+use semel_sim::history::Happened;
 use semel_sim::options::{Backend, Options};
 use semel_sim::run::{Report, run, run_seed};
 
 /// Seeds in all; `SEMEL_SIM_SEEDS` and `SEMEL_SIM_FROM` choose others.
 const SEEDS: u64 = 2000;
+/// Bytes above which a reply is long.
+const LONG: usize = 40_000;
 /// Tests that share them, so that they run side by side.
 const PARTS: u64 = 8;
 /// Kinds of fault that must strike in each part.
@@ -31,17 +35,28 @@ fn said(report: &Report) -> String {
 fn seeds(part: u64) {
     let (from, seeds) = (asked("SEMEL_SIM_FROM", 0), asked("SEMEL_SIM_SEEDS", SEEDS));
     let (mut counts, mut failed, mut ops, mut ran) = (FaultCounts::default(), Vec::new(), 0, 0);
+    let (mut searched, mut left, mut long) = (0, 0, 0);
     for seed in (from + part..from + seeds).step_by(usize::try_from(PARTS).unwrap()) {
         let report = run_seed(seed);
         counts.merge(&report.history.faults());
         ops += report.ops;
         ran += 1;
+        let (_, judged) = linear(&report.history, &report.options.terms());
+        (searched, left) = (searched + judged.searched, left + judged.left);
+        long += (report.history.0.iter())
+            .filter(|entry| matches!(entry.what, Happened::Replied { bytes, .. } if bytes > LONG))
+            .count();
         if !report.violations.is_empty() {
             failed.push(said(&report));
         }
     }
     println!("{ran} seeds, {ops} calls, {} faults of {} kinds", counts.total(), counts.kinds());
     println!("{counts}");
+    println!(
+        "{searched} keys searched for an order, {left} left; {long} replies above {LONG} bytes"
+    );
+    assert!(searched > left * 20, "only {searched} keys were searched, and {left} left");
+    assert!(long > 0, "no reply was long");
     assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n\n"));
     assert!(counts.kinds() >= KINDS_MIN, "only {} kinds of fault struck", counts.kinds());
 }

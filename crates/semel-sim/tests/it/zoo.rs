@@ -1,6 +1,7 @@
 //! The checker, checked on whole runs: every flaw of the zoo is caught under the rule that names it,
 //! and the same runs without the flaw break nothing.
 
+use semel_sim::checker::Rule;
 use semel_sim::run::run;
 use semel_sim::zoo::Flaw;
 
@@ -20,6 +21,26 @@ fn caught(flaw: Flaw) {
         others.extend(report.violations.iter().map(ToString::to_string));
     }
     panic!("{flaw:?}: {:?} was not broken in {SEEDS} seeds; others: {others:#?}", flaw.broken());
+}
+
+/// The search beside the rules catches by itself what callers can see.
+#[test]
+fn the_search_for_an_order_catches_what_callers_can_see() {
+    for flaw in [
+        Flaw::ForgetsAcknowledged,
+        Flaw::AnswersBeforeDurable,
+        Flaw::ReadsStale,
+        Flaw::DropsVoids,
+        Flaw::LosesFingerprint,
+        Flaw::ChangesReplay,
+        Flaw::SaysInFlight,
+    ] {
+        let caught = (0..SEEDS).any(|seed| {
+            let report = run(flaw.options(seed), Some(flaw));
+            report.violations.iter().any(|violation| violation.rule == Rule::Linear)
+        });
+        assert!(caught, "{flaw:?}: an order was found in each of {SEEDS} seeds");
+    }
 }
 
 /// One test for each flaw, named after it.
