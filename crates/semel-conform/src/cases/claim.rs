@@ -6,6 +6,7 @@ use futures_util::future::{Either, join, join_all, select};
 use tokio::time::Instant;
 
 use super::case;
+use super::lost::leave;
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Need, Outcome, expect};
 use crate::trial::{Operation, Trial, same_reply};
@@ -63,6 +64,11 @@ pub(super) const CASES: &[Case] = &[
         needs: [Need::Behaves(Behaviour::FailsBefore)],
         "When the first of many fails before its effect, a retry soon gets a final reply: the key is not stuck.",
         "a published library answers 409 for ever after a failure"
+    ),
+    case!(
+        "claim/waiter-gives-up", Must, waiter_gives_up, needs: [Need::Behaves(Behaviour::Slow)],
+        "A duplicate that leaves, or that loses patience, frees nothing: none runs beside the original.",
+        "a published library whose waiters delete the record of the live owner"
     ),
     case!(
         "claim/keys-are-independent", Must, keys_are_independent, needs: [],
@@ -210,6 +216,22 @@ async fn first_fails_decided(trial: &Trial) -> Outcome {
     at_once(trial, &operation, 8).await?;
     let last = trial.retry(&operation, trial.undecided()).await?;
     trial.expect_effects(&operation, u64::from(last.success())).await
+}
+
+async fn waiter_gives_up(trial: &Trial) -> Outcome {
+    let slow = trial.units(14);
+    let operation = trial.operation().behaving(Behaviour::Slow).slow(slow);
+    let others = async {
+        trial.pause(trial.units(1)).await;
+        leave(trial, &operation, Some(trial.units(2))).await?;
+        // One that waits as long as the API lets it, and one that comes after that.
+        let waited = trial.send(&operation).await?;
+        Ok([waited, trial.send(&operation).await?])
+    };
+    let (first, others) = join(trial.succeed(&operation), others).await;
+    let (first, [second, third]) = (first?, others?);
+    trial.expect_effects(&operation, 1).await?;
+    one_success(&[first, second, third]).map(|_| ())
 }
 
 async fn keys_are_independent(trial: &Trial) -> Outcome {

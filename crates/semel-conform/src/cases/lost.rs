@@ -146,7 +146,11 @@ async fn reply_held(trial: &Trial) -> Outcome {
 }
 
 /// Sends the whole of an operation, lets some time pass or waits for its effect, and leaves.
-async fn leave(trial: &Trial, operation: &Operation, after: Option<Duration>) -> Outcome {
+pub(super) async fn leave(
+    trial: &Trial,
+    operation: &Operation,
+    after: Option<Duration>,
+) -> Outcome {
     let broken = |error: WireError| Halt::Broken(error.to_string());
     let request = trial.request(operation);
     trial.write_down(&request);

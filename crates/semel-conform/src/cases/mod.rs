@@ -4,6 +4,7 @@ mod again;
 mod claim;
 mod document;
 mod failure;
+mod identity;
 mod lease;
 mod lost;
 mod method;
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         claim::CASES,
         lost::CASES,
         mismatch::CASES,
+        identity::CASES,
         failure::CASES,
         lease::CASES,
         retention::CASES,
@@ -38,13 +40,13 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 
 /// A case whose closure is an `async fn` of this module.
 macro_rules! case {
-    ($id:literal, $level:ident, $run:ident, needs: [$($need:expr),*], $requirement:literal, $source:literal) => {
+    ($id:literal, $level:ident, $run:path, needs: [$($need:expr),*], $requirement:literal, $source:literal) => {
         case!(@ $id, $level, $run, [$($need),*], $requirement, $source, false)
     };
-    ($id:literal, $level:ident, $run:ident, needs: [$($need:expr),*], $requirement:literal, $source:literal, alone) => {
+    ($id:literal, $level:ident, $run:path, needs: [$($need:expr),*], $requirement:literal, $source:literal, alone) => {
         case!(@ $id, $level, $run, [$($need),*], $requirement, $source, true)
     };
-    (@ $id:literal, $level:ident, $run:ident, [$($need:expr),*], $requirement:literal, $source:literal, $alone:literal) => {
+    (@ $id:literal, $level:ident, $run:path, [$($need:expr),*], $requirement:literal, $source:literal, $alone:literal) => {
         $crate::case::Case {
             id: $id,
             level: $crate::case::Level::$level,

@@ -366,7 +366,7 @@ async fn different_keys(trial: &Trial) -> Outcome {
 
 /// Whether two equal requests without a key succeed with one effect: the operation itself is
 /// idempotent, whatever the key does.
-async fn merges_by_itself(trial: &Trial) -> Result<bool, Halt> {
+pub(super) async fn merges_by_itself(trial: &Trial) -> Result<bool, Halt> {
     let operation = trial.operation().keyless();
     let (first, again) = (trial.send(&operation).await?, trial.send(&operation).await?);
     Ok(first.success() && again.success() && trial.effects(&operation).await? < 2)

@@ -1,0 +1,156 @@
+//! One key in the hands of two.
+
+use futures_util::future::join;
+
+use super::super::reuse::{Reuse, apart, keeps_to_itself};
+use crate::behaviour::Behaviour;
+use crate::case::{Halt, Outcome, expect};
+use crate::trial::{Operation, Tenant, Trial, same_reply};
+
+pub(super) async fn two_tenants(trial: &Trial) -> Outcome {
+    stranger(trial, Tenant::B, "the same request of another caller's").await
+}
+
+pub(super) async fn no_credential(trial: &Trial) -> Outcome {
+    let shows = |name: &str| ["authorization", "cookie"].contains(&name);
+    let target = trial.target();
+    let in_all = target.operation.headers.iter().any(|(name, _)| shows(&name.to_lowercase()));
+    if target.tenant_a.is_empty() || in_all {
+        let why = "the target shows no credential in [tenant_a] that could be left out";
+        return Err(Halt::Skipped(why.into()));
+    }
+    stranger(trial, Tenant::Nobody, "the same request without a credential").await
+}
+
+/// The first caller's very request, sent by somebody else.
+async fn stranger(trial: &Trial, tenant: Tenant, what: &str) -> Outcome {
+    let operation = trial.operation();
+    let first = trial.succeed(&operation).await?;
+    let request = trial.request(&operation.clone().by(tenant));
+    let second = trial.send_request(&request).await?;
+    let reuse = Reuse {
+        operation: &operation,
+        first: &first,
+        request: &request,
+        second: &second,
+        what,
+        stranger: true,
+    };
+    apart(trial, &reuse).await
+}
+
+pub(super) async fn canary(trial: &Trial) -> Outcome {
+    let operation = trial.operation();
+    let first = trial.succeed(&operation).await?;
+    let other = under(trial, &operation).by(Tenant::B);
+    let asked = [other.clone(), other.amount("500"), operation.clone().by(Tenant::B).amount("500")];
+    for request in asked.iter().map(|asked| trial.request(asked)) {
+        let second = trial.send_request(&request).await?;
+        let reuse = Reuse {
+            operation: &operation,
+            first: &first,
+            request: &request,
+            second: &second,
+            what: "another caller",
+            stranger: true,
+        };
+        keeps_to_itself(trial, &reuse).await?;
+    }
+    Ok(())
+}
+
+/// Another operation under the same key.
+fn under(trial: &Trial, operation: &Operation) -> Operation {
+    Operation { key: operation.key.clone(), ..trial.operation() }
+}
+
+pub(super) async fn tenants_at_once(trial: &Trial) -> Outcome {
+    let mut operation = trial.operation().slow(trial.units(2));
+    if trial.target().behaviours.contains_key(&Behaviour::Slow) {
+        operation = operation.behaving(Behaviour::Slow);
+    }
+    let request = trial.request(&operation.clone().by(Tenant::B));
+    let (first, second) = join(trial.send(&operation), trial.send_request(&request)).await;
+    let (first, second) = (first?, second?);
+    if !first.success() || !second.success() {
+        // Whether one may shut the other out is what another case asks.
+        return Ok(());
+    }
+    let reuse = Reuse {
+        operation: &operation,
+        first: &first,
+        request: &request,
+        second: &second,
+        what: "the same request of another caller's",
+        stranger: true,
+    };
+    apart(trial, &reuse).await
+}
+
+pub(super) async fn pre_claimed(trial: &Trial) -> Outcome {
+    let mine = trial.operation();
+    let theirs = under(trial, &mine).by(Tenant::B);
+    trial.succeed(&theirs).await?;
+    let reply = trial.send(&mine).await?;
+    let expected = "the first caller's own operation happens, whoever else used its key";
+    expect(reply.success(), expected, reply.brief())?;
+    let again = trial.send(&mine).await?;
+    trial.expect_effects(&mine, if trial.target().effects.by_operation() { 1 } else { 2 }).await?;
+    same_reply(&reply, &again)
+}
+
+pub(super) async fn two_hosts(trial: &Trial) -> Outcome {
+    let host = trial.target().other_host.clone().unwrap_or_default();
+    let there = trial.operation();
+    let request_there = trial.request(&there).set("Host", host);
+    let first = trial.send_request(&request_there).await?;
+    expect(first.success(), "the other host takes the operation", first.brief())?;
+    let here = under(trial, &there);
+    let request = trial.request(&here);
+    let second = trial.send_request(&request).await?;
+    let done = u64::from(second.success());
+    trial.expect_effects_in(&[(&there, 1), (&here, done)]).await?;
+    let what = "another operation at another host";
+    let reuse = Reuse {
+        operation: &there,
+        first: &first,
+        request: &request,
+        second: &second,
+        what,
+        stranger: false,
+    };
+    keeps_to_itself(trial, &reuse).await?;
+    // The record of the one does not make way for the other's.
+    let again = trial.send_request(&request_there).await?;
+    trial.expect_effects_in(&[(&there, 1), (&here, done)]).await?;
+    same_reply(&first, &again)
+}
+
+pub(super) async fn two_routes(trial: &Trial) -> Outcome {
+    let one = trial.operation();
+    let first = trial.succeed(&one).await?;
+    let request = trial.request(&under(trial, &one).other());
+    let second = trial.send_request(&request).await?;
+    let reuse = Reuse {
+        operation: &one,
+        first: &first,
+        request: &request,
+        second: &second,
+        what: "another operation on another route",
+        stranger: false,
+    };
+    keeps_to_itself(trial, &reuse).await?;
+    let again = trial.send(&one).await?;
+    if trial.target().effects.by_operation() {
+        trial.expect_effects(&one, 1).await?;
+    }
+    same_reply(&first, &again)
+}
+
+pub(super) async fn rotated(trial: &Trial) -> Outcome {
+    let operation = trial.operation();
+    let first = trial.succeed(&operation).await?;
+    let again = trial.send(&operation.clone().by(Tenant::Rotated)).await?;
+    trial.expect_effects(&operation, 1).await?;
+    same_reply(&first, &again)
+}
