@@ -19,6 +19,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Must, Self::Should, Self::Info];
+
     /// As reports write it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use semel_conform::cli::ConformArgs;
 
-/// Tells of an HTTP API whether it is safe to retry.
 #[derive(Debug, Parser)]
 #[command(name = "semel-conform", version, max_term_width = 100)]
 struct Cli {
@@ -15,5 +14,5 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Cli::parse().args.run().await
+    Cli::parse().args.run("semel-conform").await
 }

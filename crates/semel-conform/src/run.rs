@@ -12,10 +12,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use crate::case::{Case, Halt, Level, Verdict};
+use crate::case::{Case, Halt, Verdict};
 use crate::control::{self, Broken};
 use crate::preflight;
 use crate::receiver::Receiver;
+use crate::report::required;
 use crate::sample::{App, serve};
 use crate::target::{Effects, Sent, Target};
 use crate::trial::{Rig, Trial};
@@ -78,12 +79,8 @@ impl Finding {
     /// Whether it is a failure that counts.
     #[must_use]
     pub fn counts(&self, strict: bool) -> bool {
-        let required = match self.case.level {
-            Level::Must => true,
-            Level::Should => strict,
-            Level::Info => false,
-        };
-        required && matches!(self.verdict, Verdict::Fail { .. } | Verdict::Error(_))
+        required(self.case.level, strict)
+            && matches!(self.verdict, Verdict::Fail { .. } | Verdict::Error(_))
     }
 }
 
@@ -115,6 +112,21 @@ pub enum Ended {
     AtFailure,
     /// When it was told to stop.
     Interrupted,
+}
+
+impl Ended {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::AtFailure, Self::Interrupted];
+
+    /// As reports write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::AtFailure => "at-failure",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// What happens during a run.

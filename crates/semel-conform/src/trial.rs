@@ -57,7 +57,7 @@ pub struct Trial {
     made: AtomicU64,
     requests: AtomicU64,
     baseline: u64,
-    sent: Mutex<Vec<String>>,
+    sent: Mutex<Vec<(String, u32)>>,
     notes: Mutex<Vec<String>>,
 }
 
@@ -553,18 +553,24 @@ impl Trial {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note.into());
     }
 
-    /// Keeps a request for the report. One that is sent again is shown once.
+    /// Keeps a request for the report. One that is sent again is shown once, with how often.
     pub fn write_down(&self, request: &Request) {
         let curl = request.curl(&self.target().address.base());
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() < SHOWN_MAX && !sent.contains(&curl) {
-            sent.push(curl);
+        if let Some((_, times)) = sent.iter_mut().find(|(held, _)| *held == curl) {
+            *times += 1;
+        } else if sent.len() < SHOWN_MAX {
+            sent.push((curl, 1));
         }
     }
 
     pub(crate) fn told(self) -> (Vec<String>, Vec<String>) {
         let sent = self.sent.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (sent, self.notes.into_inner().unwrap_or_else(PoisonError::into_inner))
+        let shown = sent.into_iter().map(|(curl, times)| match times {
+            1 => curl,
+            times => format!("{curl} # sent {times} times"),
+        });
+        (shown.collect(), self.notes.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn count_request(&self) -> Result<(), WireError> {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use file::duration;
 pub use file::{TargetError, parse, read};
 pub use template::{NAMES, Template, TemplateError, Values};
 

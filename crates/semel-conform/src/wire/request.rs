@@ -123,14 +123,7 @@ impl Request {
             out.push_str(&format!(" -H {}", quoted(&line)));
         }
         if !self.body.is_empty() {
-            let body = String::from_utf8_lossy(&self.body);
-            if body.chars().count() > CURL_BODY_MAX {
-                let head: String = body.chars().take(80).collect();
-                let note = format!("{head}… ({} bytes)", self.body.len());
-                out.push_str(&format!(" --data-binary {}", quoted(&note)));
-            } else {
-                out.push_str(&format!(" --data-binary {}", quoted(&body)));
-            }
+            out.push_str(&format!(" --data-binary {}", body(&self.body)));
         }
         out.push_str(&format!(" {}", quoted(&format!("{base}{}", self.path))));
         out
@@ -139,6 +132,34 @@ impl Request {
 
 /// Characters of a body that are shown whole.
 const CURL_BODY_MAX: usize = 2_000;
+/// One letter so many times or more is written as a command that makes it.
+const RUN_MIN: usize = 200;
+
+/// A body as a shell makes it.
+fn body(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut out = String::new();
+    let mut rest = &*text;
+    let mut plain = String::new();
+    while let Some(first) = rest.chars().next() {
+        let tail = rest.trim_start_matches(first);
+        let run = rest.strip_suffix(tail).unwrap_or(rest);
+        rest = tail;
+        let times = run.chars().count();
+        if times >= RUN_MIN && first.is_ascii_alphanumeric() {
+            out.push_str(&quoted(&std::mem::take(&mut plain)));
+            out.push_str(&format!("\"$(printf '{first}%.0s' $(seq {times}))\""));
+        } else {
+            plain.push_str(run);
+        }
+    }
+    out.push_str(&quoted(&plain));
+    if out.chars().count() > CURL_BODY_MAX {
+        let head: String = text.chars().take(80).collect();
+        return quoted(&format!("{head}… ({} bytes)", body.len()));
+    }
+    out
+}
 
 /// In single quotes, as a POSIX shell reads them.
 fn quoted(text: &str) -> String {
@@ -164,6 +185,20 @@ mod tests {
         );
         let get = Request::new("GET", "/").head("a");
         assert_eq!(get, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+
+    #[test]
+    fn a_long_body_is_written_so_that_a_shell_makes_it() {
+        let text = format!("{{\"pad\":\"{}\",\"it's\":1}}", "x".repeat(2_000));
+        let curl = Request::new("POST", "/").body(text.clone()).curl("http://h");
+        let (_, command) = curl.split_once("--data-binary ").unwrap();
+        let (argument, _) = command.rsplit_once(" 'http").unwrap();
+        assert!(argument.len() < 100, "{argument}");
+        let script = format!("printf '%s' {argument}");
+        let made = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(made.stdout).unwrap(), text);
+        let noise: String = (0..3_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
+        assert!(Request::new("POST", "/").body(noise).curl("http://h").contains("(3000 bytes)"));
     }
 
     #[test]

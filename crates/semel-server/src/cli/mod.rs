@@ -18,12 +18,15 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Explicit;
 use output::Failure;
+use semel_conform::cli::ConformArgs;
 
 /// Makes every retry safe: sends each operation once, replays its reply, and says so when it does
 /// not know.
 #[derive(Debug, Parser)]
 #[command(name = "semel", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Try it: semel demo\nUse it: semel serve --upstream http://127.0.0.1:9000")]
+#[command(
+    after_help = "Try it: semel demo\nTest an API: semel conform --sample reference\nUse it: semel serve --upstream http://127.0.0.1:9000"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +36,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Config(Box<config::ConfigArgs>),
+    Conform(Box<ConformArgs>),
     Demo(demo::DemoArgs),
     Keys(keys::KeysArgs),
     Store(store::StoreArgs),
@@ -54,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
         match cli.command {
             Command::Serve(args) => args.run(&explicit).await,
             Command::Config(args) => args.run(&explicit),
+            Command::Conform(args) => Ok(args.run("semel conform").await),
             Command::Demo(args) => args.run().await,
             Command::Keys(args) => args.run().await,
             Command::Store(args) => args.run().await,
