@@ -15,7 +15,7 @@ use crate::trial::Rig;
 use crate::wire::{Address, Request};
 
 /// How long a service may take until it listens again.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One thing to do to the service or its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

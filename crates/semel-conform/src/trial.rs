@@ -448,7 +448,7 @@ impl Trial {
         .await
     }
 
-    /// Sends the operation again until the answer is final: not 409, 425, 429 or 503. A target that
+    /// Sends the operation again until the answer is final: not one that says "later". A target that
     /// waits answers at once; one that does not says "later".
     ///
     /// # Errors
@@ -457,7 +457,7 @@ impl Trial {
         let began = Instant::now();
         loop {
             let reply = self.send(operation).await?;
-            if !matches!(reply.status, 409 | 425 | 429 | 503) {
+            if !reply.says_later() {
                 return Ok(reply);
             }
             let expected = format!("a retry gets a final reply within {patience:?}");

@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case!(
         "claim/losers-are-told", Should, losers_are_told, needs: [],
-        "Of many requests with one key that come at once, each gets the reply or is told to come later: 409, 425, 429 or 503.",
+        "Of many requests with one key that come at once, each gets the reply or is told to come later: 409, 423, 425, 429 or 503.",
         "draft-ietf-httpapi-idempotency-key-header-07 §2.7; a published library answers duplicates with 500"
     ),
     case!(
@@ -182,9 +182,9 @@ async fn losers_are_told(trial: &Trial) -> Outcome {
     let operation = busy(trial);
     let replies = at_once(trial, &operation, 30).await?;
     trial.expect_effects(&operation, 1).await?;
-    let told = |reply: &&Reply| !reply.success() && !says_later(reply);
+    let told = |reply: &&Reply| !reply.success() && !reply.says_later();
     let observed = replies.iter().find(told).map(Reply::brief);
-    let expected = "the reply, or 409, 425, 429 or 503";
+    let expected = "the reply, or 409, 423, 425, 429 or 503";
     expect(observed.is_none(), expected, observed.unwrap_or_default())?;
     one_success(&replies).map(|_| ())
 }
@@ -262,11 +262,6 @@ async fn keys_do_not_block(trial: &Trial) -> Outcome {
         }
     }
     trial.expect_effects_in(&[(&long, 1), (&short, 1)]).await
-}
-
-/// Whether it tells to come again.
-const fn says_later(reply: &Reply) -> bool {
-    matches!(reply.status, 409 | 425 | 429 | 503)
 }
 
 /// Expects that all that tell of success are one reply, and returns it.

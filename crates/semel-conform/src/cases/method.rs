@@ -66,11 +66,21 @@ fn keyed(trial: &Trial, request: Request, operation: &Operation) -> Request {
     request.set(&trial.target().key_header, key)
 }
 
+/// The read without a key, which shows what the read is.
+async fn shown(trial: &Trial, request: &Request) -> Result<Reply, Halt> {
+    let reply = trial.send_request(request).await?;
+    if !reply.success() {
+        let why = format!("the read is not answered without a key: {}", reply.brief());
+        return Err(Halt::Inconclusive(why));
+    }
+    Ok(reply)
+}
+
 async fn get_not_a_replay(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     let first = trial.succeed(&operation).await?;
     let request = read(trial, &operation)?;
-    let plain = trial.send_request(&request).await?;
+    let plain = shown(trial, &request).await?;
     if plain.body == first.body {
         return Err(Halt::Inconclusive("a read and the operation have the same body".into()));
     }
@@ -88,7 +98,7 @@ async fn get_fresh(trial: &Trial) -> Outcome {
     let before = trial.send_request(&under_key).await?;
     trial.succeed(&operation).await?;
     trial.expect_effects(&operation, 1).await?;
-    let now = trial.send_request(&request).await?;
+    let now = shown(trial, &request).await?;
     let after = trial.send_request(&under_key).await?;
     if before.status == now.status && before.body == now.body {
         return Err(Halt::Inconclusive("the read does not show the operation".into()));
@@ -101,6 +111,7 @@ async fn get_fresh(trial: &Trial) -> Outcome {
 async fn head_and_options(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     trial.succeed(&operation).await?;
+    shown(trial, &read(trial, &operation)?).await?;
     for method in ["HEAD", "OPTIONS"] {
         let request = read(trial, &operation)?.method(method);
         let plain = trial.send_request(&request).await?;

@@ -22,7 +22,7 @@ const UNKNOWN: [&str; 13] = [
 
 /// Whether it is an answer that another retry does not change: not "later".
 pub(super) const fn is_final(reply: &Reply) -> bool {
-    !matches!(reply.status, 202 | 409 | 425 | 429 | 503)
+    !reply.says_later() && reply.status != 202
 }
 
 /// Whether it says that nobody knows whether the operation had its effect.
@@ -38,7 +38,7 @@ pub(super) fn says_unknown(reply: &Reply) -> bool {
 /// Whether it reads as "it failed": neither a success, nor "later", nor "not known". 504 says by its
 /// very meaning that no answer came in time.
 pub(super) fn plain_failure(reply: &Reply) -> bool {
-    let open = matches!(reply.status, 409 | 425 | 429 | 503 | 504);
+    let open = reply.says_later() || reply.status == 504;
     !reply.success() && !open && !says_unknown(reply)
 }
 

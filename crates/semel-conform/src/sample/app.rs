@@ -89,6 +89,7 @@ impl App {
                 self.charge(&parts.uri, &parts.headers, &body).await
             }
             (&Method::GET, "/charges") => Ok(self.list(&parts.uri)),
+            (&Method::GET, path) if path.starts_with("/charges/") => Ok(self.one(path)),
             _ => Ok(problem(StatusCode::NOT_FOUND, "there is nothing here")),
         }
     }
@@ -178,6 +179,18 @@ impl App {
             None => books.charges.values().flatten().cloned().collect(),
         };
         json_reply(StatusCode::OK, &json!({ "count": found.len(), "data": found }))
+    }
+
+    /// Where a redirect leads.
+    fn one(&self, path: &str) -> Response<AppBody> {
+        let named = |charge: &&Value| {
+            let id = charge.get("id").and_then(Value::as_str);
+            id.is_some_and(|id| path.strip_prefix("/charges/") == Some(id))
+        };
+        match self.books().charges.values().flatten().find(named) {
+            Some(charge) => json_reply(StatusCode::OK, charge),
+            None => problem(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
     }
 
     /// A document that is read and written whole, with versions (RFC 9110 §13.1.1).

@@ -27,6 +27,13 @@ impl Reply {
         named.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
+    /// Whether it tells to come again: the operation is in flight, or not possible now. A published
+    /// library says it by 423.
+    #[must_use]
+    pub const fn says_later(&self) -> bool {
+        matches!(self.status, 409 | 423 | 425 | 429 | 503)
+    }
+
     /// Whether it says that the operation was done.
     #[must_use]
     pub const fn success(&self) -> bool {
