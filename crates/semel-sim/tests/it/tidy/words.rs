@@ -19,7 +19,8 @@ const BANNED: [Banned; 9] = [
         instead: "claim, or fingerprint",
         right: &[("", "dedup"), ("", "dedup_by_key")],
     },
-    Banned { word: "ttl", instead: "retention, memory or lease", right: &[] },
+    // The peers of the league have words of their own.
+    Banned { word: "ttl", instead: "retention, memory or lease", right: &[("league/rust/", "")] },
     Banned { word: "expiry", instead: "retention, memory or lease", right: &[] },
     // The number used once of an authenticated cipher is called so by its standard (RFC 5116).
     Banned { word: "nonce", instead: "idempotency key, or owner", right: &[("seal", "")] },
