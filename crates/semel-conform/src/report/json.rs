@@ -96,6 +96,7 @@ struct Whole {
     exit: u8,
     passed: usize,
     failed: usize,
+    noted: usize,
     skipped: usize,
     inconclusive: usize,
     errors: usize,
@@ -105,7 +106,7 @@ struct Whole {
 #[must_use]
 pub fn write(report: &Report) -> String {
     let judgement = verdict::judge(report);
-    let tally = Tally::of(report.cases.iter().map(|case| &case.verdict));
+    let tally = Tally::of(&report.cases);
     let whole = Whole {
         file: file(report),
         grade: judgement.grade.to_string(),
@@ -114,6 +115,7 @@ pub fn write(report: &Report) -> String {
         exit: verdict::outcome(report).code(),
         passed: tally.passed,
         failed: tally.failed,
+        noted: tally.noted,
         skipped: tally.skipped,
         inconclusive: tally.inconclusive,
         errors: tally.errors,

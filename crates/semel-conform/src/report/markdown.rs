@@ -18,7 +18,7 @@ pub fn write(reports: &[Report]) -> String {
 
 fn one(report: &Report) -> String {
     let judgement = judge(report);
-    let tally = Tally::of(report.cases.iter().map(|case| &case.verdict));
+    let tally = Tally::of(&report.cases);
     let mut out = format!("# Is {} safe to retry?\n\n", cell(&report.target));
     let _ = write!(
         out,

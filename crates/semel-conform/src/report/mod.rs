@@ -138,6 +138,8 @@ pub struct Tally {
     pub passed: usize,
     /// Did not hold.
     pub failed: usize,
+    /// Did not hold, and is an INFO, which never counts.
+    pub noted: usize,
     /// Not put to the target.
     pub skipped: usize,
     /// Could not be told.
@@ -148,11 +150,12 @@ pub struct Tally {
 
 impl Tally {
     /// Counts them.
-    pub fn of<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Self {
+    pub fn of<'a>(cases: impl IntoIterator<Item = &'a Judged>) -> Self {
         let mut tally = Self::default();
-        for verdict in verdicts {
-            match verdict {
+        for case in cases {
+            match case.verdict {
                 Verdict::Pass => tally.passed += 1,
+                Verdict::Fail { .. } if case.level == Level::Info => tally.noted += 1,
                 Verdict::Fail { .. } => tally.failed += 1,
                 Verdict::Skipped(_) => tally.skipped += 1,
                 Verdict::Inconclusive(_) => tally.inconclusive += 1,
@@ -169,6 +172,7 @@ impl std::fmt::Display for Tally {
         let parts = [
             (self.passed, "passed"),
             (self.failed, "failed"),
+            (self.noted, "noted"),
             (self.inconclusive, "could not be told"),
             (self.errors, "in error"),
             (self.skipped, "skipped"),
@@ -307,6 +311,6 @@ pub(crate) mod tests {
             [skipped("a/b", "no x"), skipped("a/c", "no y"), skipped("d/e", "no x")].to_vec();
         let reasons = skipped_by_reason(&cases);
         assert_eq!(reasons, [("no x", vec!["a/b", "d/e"]), ("no y", vec!["a/c"])]);
-        assert_eq!(Tally::of(cases.iter().map(|case| &case.verdict)).to_string(), "3 skipped");
+        assert_eq!(Tally::of(&cases).to_string(), "3 skipped");
     }
 }

@@ -79,7 +79,7 @@ pub fn write(report: &Report, paint: Paint) -> String {
 }
 
 fn topic_line(topic: &str, cases: &[&Judged], paint: Paint) -> String {
-    let tally = Tally::of(cases.iter().map(|case| &case.verdict));
+    let tally = Tally::of(cases.iter().copied());
     let mark = match tally {
         Tally { failed: 1.., .. } => paint.bad("✕"),
         Tally { inconclusive: 1.., .. } | Tally { errors: 1.., .. } => paint.unsure("◐"),
@@ -152,7 +152,7 @@ fn skipped(cases: &[Judged], paint: Paint) -> String {
 #[must_use]
 pub fn end(report: &Report, paint: Paint) -> String {
     let judgement = judge(report);
-    let tally = Tally::of(report.cases.iter().map(|case| &case.verdict));
+    let tally = Tally::of(&report.cases);
     let ended = match report.ended {
         Ended::Whole => "",
         Ended::AtFailure => " (ended at the first failure)",

@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod cli;
+mod command;
 mod sample;
+mod unfit;
 mod zoo;

@@ -44,6 +44,8 @@ async fn every_command_has_help_with_an_example() {
     for args in [
         &["--help"][..],
         &["serve", "--help"],
+        &["conform", "--help"],
+        &["conform", "report", "--help"],
         &["demo", "--help"],
         &["keys", "--help"],
         &["keys", "list", "--help"],
@@ -65,6 +67,15 @@ async fn every_command_has_help_with_an_example() {
         assert!(examples.contains("semel "), "{args:?}");
         assert!(!ended.stdout.contains('\u{1b}'), "{args:?}: NO_COLOR");
     }
+}
+
+#[tokio::test]
+async fn the_tester_is_a_command_of_semel() {
+    let args = ["conform", "--sample", "heeds-no-key", "--unit", "20ms", "--seed", "7"];
+    let ended = run(&[&args[..], &["--case", "replay/one-effect"]].concat()).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let again = "semel conform --sample heeds-no-key --unit 20ms --case replay/one-effect --seed 7";
+    assert!(ended.stdout.contains(again), "{}", ended.stdout);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub(super) fn sentence(text: &str) -> String {
 }
 
 fn section(report: &Report, topic: &str, cases: &[&Judged]) -> String {
-    let tally = Tally::of(cases.iter().map(|case| &case.verdict));
+    let tally = Tally::of(cases.iter().copied());
     let mut out = format!(
         "<section>\n<h2>{}<small><code>{}</code> · {tally}</small></h2>\n<ul class=\"cells\">\n",
         escaped(title(topic)),
