@@ -149,7 +149,7 @@ async fn slow_and_again(trial: &Trial, operation: &Operation) -> Result<(Reply, 
         trial.pause(trial.units(2)).await;
         trial.send(operation).await
     };
-    let (first, again) = join(trial.succeed(operation), again).await;
+    let (first, again) = join(trial.send(operation), again).await;
     Ok((first?, again?))
 }
 
@@ -157,6 +157,7 @@ async fn first_slow(trial: &Trial) -> Outcome {
     let operation = trial.operation().behaving(Behaviour::Slow);
     let (first, again) = slow_and_again(trial, &operation).await?;
     trial.expect_effects(&operation, 1).await?;
+    expect(first.success(), "the first request succeeds (2xx or 3xx)", first.brief())?;
     one_success(&[first, again]).map(|_| ())
 }
 
@@ -228,9 +229,10 @@ async fn waiter_gives_up(trial: &Trial) -> Outcome {
         let waited = trial.send(&operation).await?;
         Ok([waited, trial.send(&operation).await?])
     };
-    let (first, others) = join(trial.succeed(&operation), others).await;
+    let (first, others) = join(trial.send(&operation), others).await;
     let (first, [second, third]) = (first?, others?);
     trial.expect_effects(&operation, 1).await?;
+    expect(first.success(), "the first request succeeds (2xx or 3xx)", first.brief())?;
     one_success(&[first, second, third]).map(|_| ())
 }
 

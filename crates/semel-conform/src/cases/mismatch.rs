@@ -165,9 +165,10 @@ async fn in_flight(trial: &Trial) -> Outcome {
         trial.pause(trial.units(2)).await;
         trial.send(&other).await
     };
-    let (one, two) = join(trial.succeed(&first), beside).await;
-    one?;
-    refused(trial, &first, &other, &two?).await
+    let (one, two) = join(trial.send(&first), beside).await;
+    refused(trial, &first, &other, &two?).await?;
+    let one = one?;
+    expect(one.success(), "the first request succeeds (2xx or 3xx)", one.brief())
 }
 
 async fn status(trial: &Trial) -> Outcome {
@@ -192,15 +193,7 @@ async fn refusal_tells_nothing(trial: &Trial) -> Outcome {
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&another(trial, &operation));
     let second = trial.send_request(&request).await?;
-    let what = "another body";
-    let reuse = Reuse {
-        operation: &operation,
-        first: &first,
-        request: &request,
-        second: &second,
-        what,
-        stranger: false,
-    };
+    let reuse = Reuse::new(&operation, &first, &request, &second, "another body");
     keeps_to_itself(trial, &reuse).await?;
     if second.success() {
         let why = format!("another body was not refused: {}", second.brief());
@@ -215,14 +208,7 @@ async fn elsewhere(trial: &Trial, what: &str, change: impl FnOnce(Request) -> Re
     let first = trial.succeed(&operation).await?;
     let request = change(trial.request(&operation));
     let second = trial.send_request(&request).await?;
-    let reuse = Reuse {
-        operation: &operation,
-        first: &first,
-        request: &request,
-        second: &second,
-        what,
-        stranger: false,
-    };
+    let reuse = Reuse::new(&operation, &first, &request, &second, what);
     apart(trial, &reuse).await
 }
 
@@ -248,14 +234,7 @@ async fn route(trial: &Trial) -> Outcome {
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&operation.clone().other());
     let second = trial.send_request(&request).await?;
-    let reuse = Reuse {
-        operation: &operation,
-        first: &first,
-        request: &request,
-        second: &second,
-        what: "the same key on another route",
-        stranger: false,
-    };
+    let reuse = Reuse::new(&operation, &first, &request, &second, "the same key on another route");
     apart(trial, &reuse).await
 }
 

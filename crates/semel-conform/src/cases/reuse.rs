@@ -10,17 +10,35 @@ use crate::wire::{Reply, Request};
 /// Two requests under one key, the replies to both, and how they may be told apart.
 pub(super) struct Reuse<'a> {
     /// What was asked for first.
-    pub(super) operation: &'a Operation,
+    operation: &'a Operation,
     /// Its reply.
-    pub(super) first: &'a Reply,
+    first: &'a Reply,
     /// What was sent under its key.
-    pub(super) request: &'a Request,
+    request: &'a Request,
     /// The reply to that.
-    pub(super) second: &'a Reply,
+    second: &'a Reply,
     /// How the two differ: "another route".
-    pub(super) what: &'a str,
+    what: &'a str,
     /// Whether somebody else sent it.
-    pub(super) stranger: bool,
+    stranger: bool,
+}
+
+impl<'a> Reuse<'a> {
+    /// Of one caller's.
+    pub(super) fn new(
+        operation: &'a Operation,
+        first: &'a Reply,
+        request: &'a Request,
+        second: &'a Reply,
+        what: &'a str,
+    ) -> Self {
+        Self { operation, first, request, second, what, stranger: false }
+    }
+
+    /// The second was somebody else's.
+    pub(super) fn by_stranger(self) -> Self {
+        Self { stranger: true, ..self }
+    }
 }
 
 /// Of a request that asks for the same and differs elsewhere: it may be refused, or run as an

@@ -39,7 +39,7 @@ pub struct Target {
     pub tenant_b: Option<Vec<(String, String)>>,
     /// The first caller's second credential, after a rotation.
     pub rotated: Option<Vec<(String, String)>>,
-    /// Another host that the API answers to.
+    /// Another host that the API answers to, as a site of its own: one is not an alias of the other.
     pub other_host: Option<String>,
     /// How effects are counted.
     pub effects: Effects,

@@ -28,14 +28,7 @@ async fn stranger(trial: &Trial, tenant: Tenant, what: &str) -> Outcome {
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&operation.clone().by(tenant));
     let second = trial.send_request(&request).await?;
-    let reuse = Reuse {
-        operation: &operation,
-        first: &first,
-        request: &request,
-        second: &second,
-        what,
-        stranger: true,
-    };
+    let reuse = Reuse::new(&operation, &first, &request, &second, what).by_stranger();
     apart(trial, &reuse).await
 }
 
@@ -46,14 +39,8 @@ pub(super) async fn canary(trial: &Trial) -> Outcome {
     let asked = [other.clone(), other.amount("500"), operation.clone().by(Tenant::B).amount("500")];
     for request in asked.iter().map(|asked| trial.request(asked)) {
         let second = trial.send_request(&request).await?;
-        let reuse = Reuse {
-            operation: &operation,
-            first: &first,
-            request: &request,
-            second: &second,
-            what: "another caller",
-            stranger: true,
-        };
+        let reuse =
+            Reuse::new(&operation, &first, &request, &second, "another caller").by_stranger();
         keeps_to_itself(trial, &reuse).await?;
     }
     Ok(())
@@ -76,14 +63,9 @@ pub(super) async fn tenants_at_once(trial: &Trial) -> Outcome {
         // Whether one may shut the other out is what another case asks.
         return Ok(());
     }
-    let reuse = Reuse {
-        operation: &operation,
-        first: &first,
-        request: &request,
-        second: &second,
-        what: "the same request of another caller's",
-        stranger: true,
-    };
+    let reuse =
+        Reuse::new(&operation, &first, &request, &second, "the same request of another caller's")
+            .by_stranger();
     apart(trial, &reuse).await
 }
 
@@ -111,14 +93,7 @@ pub(super) async fn two_hosts(trial: &Trial) -> Outcome {
     let done = u64::from(second.success());
     trial.expect_effects_in(&[(&there, 1), (&here, done)]).await?;
     let what = "another operation at another host";
-    let reuse = Reuse {
-        operation: &there,
-        first: &first,
-        request: &request,
-        second: &second,
-        what,
-        stranger: false,
-    };
+    let reuse = Reuse::new(&there, &first, &request, &second, what);
     keeps_to_itself(trial, &reuse).await?;
     // The record of the one does not make way for the other's.
     let again = trial.send_request(&request_there).await?;
@@ -131,14 +106,7 @@ pub(super) async fn two_routes(trial: &Trial) -> Outcome {
     let first = trial.succeed(&one).await?;
     let request = trial.request(&under(trial, &one).other());
     let second = trial.send_request(&request).await?;
-    let reuse = Reuse {
-        operation: &one,
-        first: &first,
-        request: &request,
-        second: &second,
-        what: "another operation on another route",
-        stranger: false,
-    };
+    let reuse = Reuse::new(&one, &first, &request, &second, "another operation on another route");
     keeps_to_itself(trial, &reuse).await?;
     let again = trial.send(&one).await?;
     if trial.target().effects.by_operation() {
