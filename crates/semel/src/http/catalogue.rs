@@ -31,6 +31,8 @@ pub enum Code {
     PathUnknown,
     /// `SEM-0110`, 405: `method-unknown`.
     MethodUnknown,
+    /// `SEM-0111`, 400: `route-unnamed`.
+    RouteUnnamed,
     /// `SEM-0201`, 422: `key-reused`.
     KeyReused,
     /// `SEM-0202`, 409: `in-flight`.
@@ -139,7 +141,7 @@ const fn entry(
 }
 
 /// Every error, by number.
-pub const ENTRIES: [Entry; 30] = [
+pub const ENTRIES: [Entry; 31] = [
     Entry {
         cause: "This operation needs an idempotency key, and the request carries none.",
         advice: "Make a random key (a UUID) for the operation, keep it, and send it with this request and with every retry of it.",
@@ -197,6 +199,11 @@ pub const ENTRIES: [Entry; 30] = [
             405,
             "Method not allowed on a reserved path",
         )
+    },
+    Entry {
+        cause: "Routes of this API read this key, or whose it is, in ways of their own, and the request does not say which route it is about.",
+        advice: "Name the path that the key was sent to, as in /.well-known/idempotency/key?path=/v1/charges.",
+        ..entry(Code::RouteUnnamed, 111, "route-unnamed", 400, "Inquiry names no route")
     },
     Entry {
         cause: "The key belongs to another request: this one differs from the first that was sent with it.",

@@ -57,6 +57,7 @@ mod browser;
 mod capture;
 mod keyed;
 mod meters;
+mod named;
 mod observe;
 mod path;
 mod promise;

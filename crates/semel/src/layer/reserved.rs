@@ -7,29 +7,32 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
+use semel_core::State;
 use semel_core::machine::Answer;
-use semel_core::{Key, RecordId, State};
 use serde_json::json;
 
 use super::SOON;
 use super::answer::problem_response;
 use super::body::Body;
 use super::browser::names_read;
+use super::named::{chosen, named};
 use super::service::Shared;
 use crate::engine::{Applied, Known, Standing};
 use crate::http::cors::preflight;
-use crate::http::extract::{Keyed, Keying};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
 use crate::http::{Problem, rfc3339};
 
-/// Answers a request below [`RESERVED`], to browsers as the default route's `cors` says.
+/// Answers a request below [`RESERVED`], to browsers as the `cors` says of the route that it is about: the
+/// default route's where it names none.
 pub(super) async fn answer(shared: &Shared, request: &Parts) -> Response<Body> {
-    let Some(cors) = &shared.inquiry.cors else { return answer_directly(shared, request).await };
+    let chosen = chosen(shared, request);
+    let route = chosen.as_ref().unwrap_or(shared.ways.first());
+    let Some(cors) = &route.cors else { return answer_directly(shared, request).await };
     let origin = request.headers.get(header::ORIGIN);
     if preflight(&request.method, &request.headers).is_some() {
         let mut response = Response::new(Body::full(Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
-        let names = names_read(&shared.inquiry);
+        let names = names_read(route);
         *response.headers_mut() = cors.answer_preflight(origin, "GET, DELETE, POST", &names);
         return response;
     }
@@ -67,19 +70,9 @@ async fn answer_directly(shared: &Shared, request: &Parts) -> Response<Body> {
     done.unwrap_or_else(|problem| problem_response(*problem))
 }
 
-/// The record that the request's key and principal name.
-fn named(shared: &Shared, request: &Parts) -> Result<(RecordId, Key), Box<Problem>> {
-    match shared.keying(request, &[], &shared.inquiry)? {
-        Keying::Keyed(Keyed { key, scope, .. }) => {
-            Ok((shared.engine.secret().record_id(&scope, &key), key))
-        }
-        Keying::NotKeyed(_) => refuse(Problem::path_unknown()),
-    }
-}
-
 async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
     let (id, key) = named(shared, request)?;
-    let policy = &shared.inquiry.policy;
+    let policy = &shared.ways.first().policy;
     let known = shared.engine.inquire(id, Some(&key), policy).await;
     let Known { standing, effect, record, now } =
         known.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
@@ -108,7 +101,7 @@ async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box
 
 async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
     let (id, key) = named(shared, request)?;
-    let policy = &shared.inquiry.policy;
+    let policy = &shared.ways.first().policy;
     let Applied { answer, record } = shared
         .engine
         .void(id, Some(&key), policy)

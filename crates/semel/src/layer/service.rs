@@ -7,23 +7,21 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use semel_core::store::BoxFuture;
-use semel_core::{Policy, Span};
 use tower::{Layer, Service};
 
 use super::body::{Body, BoxError};
 use super::meters::Meters;
+use super::named::Ways;
 use super::path;
 use super::promise::Protection;
 use super::quota::Quotas;
 use super::twins::Twins;
 use crate::engine::Engine;
 use crate::http::extract::{Keying, Within, keying};
-use crate::http::route::{Demand, KeySource, OnWeak};
 use crate::http::routes::RoutesError;
-use crate::http::status::IDEMPOTENCY_KEY;
-use crate::http::{Problem, Route, Routes};
+use crate::http::{Problem, Route};
 
 /// Makes a service safe to retry. See the [module](super).
 #[derive(Clone, Debug)]
@@ -35,7 +33,7 @@ pub struct SemelLayer {
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) protection: Protection,
-    pub(super) inquiry: Route,
+    pub(super) ways: Ways,
     pub(super) meters: Meters,
     pub(super) quotas: Quotas,
     pub(super) twins: Twins,
@@ -49,12 +47,12 @@ impl SemelLayer {
     /// When a route could never keep its promise.
     pub fn new(engine: Engine, protection: Protection) -> Result<Self, RoutesError> {
         protection.routes.check(engine.deadline())?;
-        let inquiry = inquiry_route(&protection.routes);
+        let ways = Ways::of(&protection.routes);
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
                 protection,
-                inquiry,
+                ways,
                 meters: Meters::new(),
                 quotas: Quotas::default(),
                 twins: Twins::new(),
@@ -78,28 +76,6 @@ impl Shared {
             now: self.engine.now(),
         };
         keying(parts, body, &within)
-    }
-}
-
-/// An inquiry bears its key in a header, whatever the method, and its principal where the default
-/// route has it.
-///
-/// It names no route, so a void must hold as long as the longest memory of all.
-fn inquiry_route(routes: &Routes) -> Route {
-    let route = routes.default_route();
-    let memories = routes.iter().map(|(_, route)| route.policy.memory);
-    let memory = memories.fold(route.policy.memory, Span::max);
-    let key = match &route.key {
-        KeySource::Header(name) => KeySource::Header(name.clone()),
-        KeySource::Body(_) => KeySource::Header(IDEMPOTENCY_KEY),
-    };
-    Route {
-        methods: vec![Method::GET, Method::HEAD, Method::DELETE, Method::POST],
-        demand: Demand::Required,
-        on_weak: OnWeak::Warn,
-        key,
-        policy: Policy { memory, ..route.policy.clone() },
-        ..Route::clone(route)
     }
 }
 
@@ -148,21 +124,5 @@ where
         let inner = mem::replace(&mut self.inner, fresh);
         let shared = Arc::clone(&self.shared);
         Box::pin(path::answer(shared, request, inner))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::routes::Pattern;
-
-    #[test]
-    fn an_inquiry_judges_by_the_longest_memory_of_all_routes() {
-        let year = Span::from_secs(365 * 86_400);
-        let policy = Policy { memory: year, ..Policy::default() };
-        let long = Route { policy, ..Route::default() };
-        let pattern = Pattern { prefix: "/v1/charges".to_owned(), methods: vec![] };
-        let routes = Routes::default().with(pattern, long);
-        assert_eq!(inquiry_route(&routes).policy.memory, year);
     }
 }

@@ -12,6 +12,29 @@ use crate::harness::{Gate, eventually};
 
 const UNAVAILABLE: &str = "503 refused SEM-0301 unknown not-run same-key";
 
+#[tokio::test]
+async fn a_route_that_says_so_runs_unprotected_while_the_store_is_down_and_publishes_it() {
+    let upstream = Upstream::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let file = "[[route]]\npath = \"/pass\"\nstore_down = \"pass\"\n";
+    let semel = server(&upstream, home.path()).file(file).start().await;
+    let pass = |n| Request { target: "/pass".to_owned(), ..charge(n) };
+    let published = ask(semel.addr, &Request::get("/.well-known/idempotency")).await.json();
+    let promises = [0, 1].map(|n| published["routes"][n]["promise"].as_str().unwrap().to_owned());
+    assert!(promises[0].starts_with("best effort: while the store is down"), "{promises:?}");
+    assert!(promises[1].starts_with("at most one execution;"), "{promises:?}");
+    assert_eq!(said(&ask(semel.addr, &pass(1)).await), "201 executed");
+    break_store(&semel);
+    for _ in 0..2 {
+        assert_eq!(said(&ask(semel.addr, &pass(2)).await), "201 ignored");
+    }
+    assert_eq!(said(&ask(semel.addr, &charge(3)).await), UNAVAILABLE);
+    assert_eq!(said(&ask(semel.addr, &pass(1)).await), "201 replayed", "what is known is known");
+    let seen = upstream.seen();
+    assert_eq!(seen[1].header("idempotency-attempt"), None, "nobody counts attempts now");
+    assert_eq!(upstream.effects(), 3);
+}
+
 /// The signal that comes with a file at its limit is ignored, so that a write fails and no more.
 fn server(upstream: &Upstream, home: &Path) -> Serve {
     let serve = serve(upstream.addr).embedded(&home.join("data"));

@@ -2,6 +2,7 @@
 //! told, and how often the upstream was asked.
 
 mod broken_store;
+mod browsers;
 mod canary;
 mod crowd;
 mod disk;
@@ -10,8 +11,13 @@ mod inquiry;
 mod keys;
 mod late;
 mod leaving;
+mod observed;
 mod outcomes;
 mod payload;
+mod route_compare;
+mod route_inquiry;
+mod route_keys;
+mod route_outcomes;
 mod scope;
 mod stored;
 mod streams;

@@ -153,6 +153,11 @@ impl Upstream {
         self.shared.seen.lock().unwrap().len()
     }
 
+    /// Of the requests, how many were sent to this target.
+    pub(crate) fn effects_at(&self, target: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.target == target).count()
+    }
+
     /// How many had a body that holds `part`.
     pub(crate) fn effects_of(&self, part: &str) -> usize {
         let seen = self.shared.seen.lock().unwrap();

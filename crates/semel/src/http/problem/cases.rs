@@ -50,6 +50,12 @@ impl Problem {
         Self { allow: allow.to_vec(), ..Self::request(Code::MethodUnknown, "") }
     }
 
+    /// An inquiry that could be about several records.
+    #[must_use]
+    pub fn route_unnamed() -> Self {
+        Self::request(Code::RouteUnnamed, "")
+    }
+
     /// The key belongs to another request, whose effect is `effect`.
     #[must_use]
     pub fn mismatch(effect: Effect, difference: Difference) -> Self {
