@@ -6,6 +6,7 @@ mod admin;
 mod cli;
 mod config;
 mod contract;
+mod contract_page;
 mod demo;
 mod demo_taken;
 mod flags_page;

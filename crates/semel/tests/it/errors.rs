@@ -51,6 +51,7 @@ fn sample(code: Code) -> Problem {
         Code::BodyIncomplete => Problem::body_incomplete(),
         Code::PathUnknown => Problem::path_unknown(),
         Code::MethodUnknown => Problem::method_unknown(&[Method::GET, Method::DELETE]),
+        Code::RouteUnnamed => Problem::route_unnamed(),
         Code::KeyReused => {
             let parts = [Part::Path, Part::Body].into_iter().collect();
             Problem::mismatch(Effect::Done, Difference::Parts(parts))
