@@ -57,6 +57,7 @@ pub struct Trial {
     made: AtomicU64,
     requests: AtomicU64,
     baseline: u64,
+    aside: AtomicU64,
     sent: Mutex<Vec<(String, u32)>>,
     notes: Mutex<Vec<String>>,
 }
@@ -161,6 +162,7 @@ impl Trial {
             made: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             baseline: 0,
+            aside: AtomicU64::new(0),
             sent: Mutex::default(),
             notes: Mutex::default(),
         };
@@ -427,6 +429,23 @@ impl Trial {
         Ok(reply)
     }
 
+    /// Does an operation that the case does not ask about, to see what a reply looks like. Its effect
+    /// does not count where operations cannot be told apart.
+    ///
+    /// # Errors
+    /// As [`Trial::succeed`].
+    pub async fn aside(&self) -> Result<Reply, Halt> {
+        let operation = self.operation();
+        if self.target().effects.by_operation() {
+            return self.succeed(&operation).await;
+        }
+        let before = self.effects(&operation).await?;
+        let reply = self.succeed(&operation).await?;
+        self.settles_at(&operation, before + 1).await?;
+        self.aside.fetch_add(1, Ordering::Relaxed);
+        Ok(reply)
+    }
+
     /// Sends an operation through the bad network.
     ///
     /// # Errors
@@ -473,7 +492,7 @@ impl Trial {
     /// When it cannot be counted.
     pub async fn effects(&self, operation: &Operation) -> Result<u64, Halt> {
         let count = effects::count(self, operation).await?;
-        count.checked_sub(self.baseline).ok_or_else(|| {
+        count.checked_sub(self.baseline + self.aside.load(Ordering::Relaxed)).ok_or_else(|| {
             Halt::Inconclusive("fewer effects are counted than when the case began".into())
         })
     }

@@ -108,7 +108,7 @@ async fn reply_lost(trial: &Trial) -> Outcome {
 
 async fn reply_cut(trial: &Trial) -> Outcome {
     // Another operation tells how long such a reply is.
-    let like = trial.succeed(&trial.operation()).await?;
+    let like = trial.aside().await?;
     let operation = trial.operation();
     lose(trial, &operation, Mischief::CutReply(within_body(&like))).await?;
     let reply = regain(trial, &operation).await?;

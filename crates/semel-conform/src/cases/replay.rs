@@ -368,8 +368,10 @@ async fn different_keys(trial: &Trial) -> Outcome {
 /// idempotent, whatever the key does.
 pub(super) async fn merges_by_itself(trial: &Trial) -> Result<bool, Halt> {
     let operation = trial.operation().keyless();
+    let before = trial.effects(&operation).await?;
     let (first, again) = (trial.send(&operation).await?, trial.send(&operation).await?);
-    Ok(first.success() && again.success() && trial.effects(&operation).await? < 2)
+    let after = trial.effects(&operation).await?;
+    Ok(first.success() && again.success() && after < before + 2)
 }
 
 async fn keyless(trial: &Trial) -> Outcome {

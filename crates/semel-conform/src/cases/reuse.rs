@@ -86,7 +86,7 @@ fn judged_if(holds: bool, stranger: bool, expected: String, observed: String) ->
 
 /// Whether another operation gets another body, so that a body says whose it is.
 async fn tells(trial: &Trial, first: &Reply) -> Result<bool, Halt> {
-    Ok(trial.succeed(&trial.operation()).await?.body != first.body)
+    Ok(trial.aside().await?.body != first.body)
 }
 
 /// Words that the first reply has alone: neither the second request brought them, nor does the reply
@@ -96,7 +96,7 @@ pub(super) async fn marks(
     first: &Reply,
     request: &Request,
 ) -> Result<BTreeSet<String>, Halt> {
-    let of_any = words(&trial.succeed(&trial.operation()).await?);
+    let of_any = words(&trial.aside().await?);
     let asked = request.bytes(&trial.target().address.authority());
     let asked = split(&String::from_utf8_lossy(&asked));
     let alone = |word: &String| !of_any.contains(word) && !asked.contains(word);
