@@ -3,7 +3,7 @@
 //!
 //! | grade | what was seen |
 //! |---|---|
-//! | A | every MUST and SHOULD that the target could be put to holds, a crash among them |
+//! | A | every MUST and SHOULD that the target could be put to holds, failed attempts and crashes among them |
 //! | B | every MUST holds |
 //! | C | a MUST fails, without an effect too many and without a leak |
 //! | D | an effect too many, where something else went wrong: an attempt, its claim, its store, the key |
@@ -133,6 +133,8 @@ struct Seen<'a> {
     untold: Vec<&'a Judged>,
     /// Why the run does not carry a grade, if so.
     too_little: Option<String>,
+    /// What went wrong and was borne: a failed attempt, a crash, a failing store.
+    attempt: bool,
     crash: bool,
     store: bool,
     tenants: bool,
@@ -164,6 +166,9 @@ impl<'a> Seen<'a> {
             should: failed(Level::Should, &Harm::ALL),
             untold: musts().filter(|case| untold(case)).collect(),
             too_little: too_little(report),
+            attempt: held(&|case| {
+                ["behaviour.fails-after", "behaviour.breaks-after"].iter().any(|n| needs(case, n))
+            }),
             crash: held(&|case| needs(case, "crash")),
             store: held(&|case| case.topic() == "store"),
             tenants: held(&|case| needs(case, "tenant-b")),
@@ -219,19 +224,18 @@ fn grade(seen: &Seen<'_>) -> (Grade, String) {
         let n = cases(seen.untold.len(), "MUST");
         return (Grade::Ungraded, format!("{n} could not be told: {}", ids(&seen.untold)));
     }
-    match (seen.should.is_empty(), seen.crash) {
-        (true, true) => {
-            (Grade::A, "every MUST and SHOULD that was tried holds, a crash among them".into())
-        }
-        (true, false) => {
-            (Grade::B, "every MUST and SHOULD that was tried holds; crashes were not tried".into())
-        }
-        (false, _) => {
-            let n = cases(seen.should.len(), "SHOULD");
-            (
-                Grade::B,
-                format!("every MUST that was tried holds; {n} not held: {}", ids(&seen.should)),
-            )
+    if !seen.should.is_empty() {
+        let n = cases(seen.should.len(), "SHOULD");
+        let why = format!("every MUST that was tried holds; {n} not held: {}", ids(&seen.should));
+        return (Grade::B, why);
+    }
+    let holds = "every MUST and SHOULD that was tried holds";
+    match (seen.attempt, seen.crash) {
+        (true, true) => (Grade::A, format!("{holds}, failed attempts and crashes among them")),
+        (true, false) => (Grade::B, format!("{holds}; crashes were not tried")),
+        (false, true) => (Grade::B, format!("{holds}; failed attempts were not tried")),
+        (false, false) => {
+            (Grade::B, format!("{holds}; failed attempts and crashes were not tried"))
         }
     }
 }
@@ -254,19 +258,29 @@ fn promise(seen: &Seen<'_>, grade: Grade) -> String {
     if !seen.doubled.is_empty() {
         let mut when: Vec<&str> = seen.doubled.iter().map(|case| exception(case.topic())).collect();
         when.dedup();
-        sentence.push_str(&format!(" while nothing else goes wrong; not {}", or(&when)));
+        sentence.push_str(&format!(" while nothing else goes wrong; not {}", list(&when, "or")));
         return sentence + ".";
     }
-    sentence.push_str(match (seen.crash, seen.store) {
-        (true, true) => ", also through a crash and a failing store",
-        (true, false) => ", also through a crash",
-        (false, true) => {
-            ", also through a failing store, while the process lives; crashes were not tried"
-        }
-        (false, false) => " while the process lives; crashes were not tried",
-    });
+    let trials = [
+        (seen.attempt, "a failed attempt", "failed attempts"),
+        (seen.crash, "a crash", "crashes"),
+        (seen.store, "a failing store", "a failing store"),
+    ];
+    let borne: Vec<&str> = trials.iter().filter(|(tried, ..)| *tried).map(|t| t.1).collect();
+    let untried: Vec<&str> = trials.iter().filter(|(tried, ..)| !tried).map(|t| t.2).collect();
+    if !seen.crash {
+        sentence.push_str(" while the process lives");
+    }
+    if !borne.is_empty() {
+        sentence.push_str(&format!(", also through {}", list(&borne, "and")));
+    }
     if !seen.other.is_empty() {
-        sentence.push_str(", and what a retry is told cannot be relied on");
+        sentence.push_str(", but what a retry is told cannot be relied on");
+    }
+    match untried.as_slice() {
+        [] => {}
+        ["a failing store"] => sentence.push_str("; a failing store was not tried"),
+        _ => sentence.push_str(&format!("; {} were not tried", list(&untried, "and"))),
     }
     sentence + "."
 }
@@ -289,11 +303,11 @@ fn exception(topic: &str) -> &'static str {
 }
 
 /// `a, b or c`.
-fn or(words: &[&str]) -> String {
+fn list(words: &[&str], last_by: &str) -> String {
     match words {
         [] => String::new(),
         [word] => (*word).to_owned(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        [first @ .., last] => format!("{} {last_by} {last}", first.join(", ")),
     }
 }
 
@@ -329,40 +343,46 @@ mod tests {
 
     #[test]
     fn the_promise_says_no_more_than_was_tried() {
+        let attempt = || needing("failure/after", "behaviour.fails-after", Verdict::Pass);
         let crash = || needing("lease/crash", "crash", Verdict::Pass);
         let store = || judged("store/down", Must, Verdict::Pass);
         let tenants = || needing("identity/two", "tenant-b", Verdict::Pass);
+        let lesser = |level| judged("hygiene/x", level, fails(Harm::Other));
         for (more, grade, promise) in [
             (
                 vec![],
                 Grade::B,
-                "At most one effect per key while the process lives; crashes were not tried.",
+                "At most one effect per key while the process lives; failed attempts, crashes and a failing store were not tried.",
             ),
             (
-                vec![tenants()],
+                vec![tenants(), attempt()],
                 Grade::B,
-                "At most one effect per key and caller while the process lives; crashes were not tried.",
+                "At most one effect per key and caller while the process lives, also through a failed attempt; crashes and a failing store were not tried.",
             ),
-            (vec![crash()], Grade::A, "At most one effect per key, also through a crash."),
             (
-                vec![crash(), store(), tenants()],
+                vec![crash(), attempt()],
                 Grade::A,
-                "At most one effect per key and caller, also through a crash and a failing store.",
+                "At most one effect per key, also through a failed attempt and a crash; a failing store was not tried.",
             ),
             (
-                vec![store()],
-                Grade::B,
-                "At most one effect per key, also through a failing store, while the process lives; crashes were not tried.",
-            ),
-            (
-                vec![crash(), judged("hygiene/x", Should, fails(Harm::Other))],
-                Grade::B,
-                "At most one effect per key, also through a crash.",
-            ),
-            (
-                vec![crash(), judged("hygiene/x", Info, fails(Harm::Other))],
+                vec![crash(), store(), tenants(), attempt()],
                 Grade::A,
-                "At most one effect per key, also through a crash.",
+                "At most one effect per key and caller, also through a failed attempt, a crash and a failing store.",
+            ),
+            (
+                vec![crash(), store()],
+                Grade::B,
+                "At most one effect per key, also through a crash and a failing store; failed attempts were not tried.",
+            ),
+            (
+                vec![crash(), store(), attempt(), lesser(Should)],
+                Grade::B,
+                "At most one effect per key, also through a failed attempt, a crash and a failing store.",
+            ),
+            (
+                vec![crash(), store(), attempt(), lesser(Info)],
+                Grade::A,
+                "At most one effect per key, also through a failed attempt, a crash and a failing store.",
             ),
         ] {
             let judgement = with(more);
@@ -397,7 +417,7 @@ mod tests {
             (
                 vec![fail("replay/x", Harm::Other)],
                 Grade::C,
-                "At most one effect per key while the process lives; crashes were not tried, and what a retry is told cannot be relied on.",
+                "At most one effect per key while the process lives, but what a retry is told cannot be relied on; failed attempts, crashes and a failing store were not tried.",
             ),
         ] {
             let judgement = with(more);
