@@ -4,6 +4,7 @@
 
 mod cli;
 mod command;
+mod page;
 mod sample;
 mod unfit;
 mod zoo;

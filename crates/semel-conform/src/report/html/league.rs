@@ -7,6 +7,7 @@ use super::super::verdict::{Grade, judge};
 use super::super::{Report, date, title};
 use super::one::{grade_class, sentence};
 use super::{class, document, escaped, key, seen};
+use crate::case::Verdict;
 
 const QUESTION: &str = "Which of these is safe to retry?";
 
@@ -15,7 +16,7 @@ pub(super) fn page(reports: &[Report]) -> String {
     body.push_str(&standings(reports));
     body.push_str(&key(reports.iter().flat_map(|report| &report.cases)));
     body.push_str(&matrix(reports));
-    body.push_str("<footer>\n<p>Effects are counted from outside. A row opens: it tells what is required, and what was seen of each target.</p>\n</footer>\n</main>\n");
+    body.push_str("<footer>\n<p>Effects are counted from outside. A row opens: it tells what is required, and what was seen where that does not hold.</p>\n</footer>\n</main>\n");
     document(QUESTION, &body)
 }
 
@@ -96,7 +97,8 @@ fn line(reports: &[Report], row: &Row<'_>) -> String {
         escaped(&row.case.source)
     );
     for (report, found) in reports.iter().zip(&row.found) {
-        let Some(case) = found else { continue };
+        // What holds is seen in the row; what does not is told here.
+        let Some(case) = found.filter(|case| case.verdict != Verdict::Pass) else { continue };
         let (mark, word) = mark(case);
         let _ = write!(
             out,
