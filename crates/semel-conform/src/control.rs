@@ -143,19 +143,31 @@ async fn post(url: &str) -> Result<(), String> {
     }
 }
 
-/// Waits until the target takes connections.
+/// How long a service that has a connection may take to answer, before that counts as an answer: one
+/// that hangs is there.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits until the target answers: a service may listen before it is ready.
 ///
 /// # Errors
 /// [`Halt::Broken`] when it never does.
 pub(crate) async fn listening(rig: &Rig) -> Result<(), Halt> {
     let address = &rig.target.address;
     let trying = async {
-        while address.connect().await.is_err() {
+        while !answers(address).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(START_PATIENCE, trying).await.map_err(|_| {
         let base = address.base();
-        Halt::Broken(format!("{base} took no connections within {START_PATIENCE:?} of its start"))
+        Halt::Broken(format!("{base} did not answer within {START_PATIENCE:?} of its start"))
     })
+}
+
+/// Whether it answers a request, whatever it answers.
+async fn answers(address: &Address) -> bool {
+    let Ok(mut connection) = address.connect().await else { return false };
+    let (request, host) = (Request::new("GET", "/"), address.authority());
+    let exchange = connection.exchange(&request, &host);
+    !matches!(tokio::time::timeout(ANSWER_PATIENCE, exchange).await, Ok(Err(_)))
 }

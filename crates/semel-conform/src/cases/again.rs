@@ -93,6 +93,18 @@ pub(super) fn not_doubled(count: u64) -> Outcome {
     Err(Halt::Harmed { harm: Harm::Doubled, expected, observed })
 }
 
+/// Expects that the operation did not run again: what a case says of a replay means nothing where there
+/// is none.
+///
+/// # Errors
+/// [`Halt::Inconclusive`] when it did: `replay/one-effect` judges that.
+pub(super) async fn nothing_ran_again(trial: &Trial, operation: &Operation) -> Outcome {
+    match trial.effects(operation).await? {
+        0 | 1 => Ok(()),
+        n => Err(Halt::Inconclusive(format!("there is no replay: {n} effects"))),
+    }
+}
+
 /// At most one effect, and one where any reply told a success.
 ///
 /// # Errors

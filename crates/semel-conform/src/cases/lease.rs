@@ -150,7 +150,7 @@ async fn late_reply(trial: &Trial) -> Outcome {
 }
 
 /// Sends an operation, and kills the service in the middle of it.
-async fn killed_within(trial: &Trial, behaviour: Behaviour) -> Result<Operation, Halt> {
+pub(super) async fn killed_within(trial: &Trial, behaviour: Behaviour) -> Result<Operation, Halt> {
     let operation = trial.operation().behaving(behaviour).slow(trial.units(10));
     let crash = async {
         if behaviour == Behaviour::SlowAfter {
@@ -171,7 +171,7 @@ async fn killed_within(trial: &Trial, behaviour: Behaviour) -> Result<Operation,
 
 /// Retries until the answer is final or a key must have been decided, and past the end of whatever
 /// still works on the operation behind the service.
-async fn decided(trial: &Trial, operation: &Operation) -> Option<Reply> {
+pub(super) async fn decided(trial: &Trial, operation: &Operation) -> Option<Reply> {
     let last = persist(trial, operation, settles_within(trial) + trial.units(5)).await;
     trial.pause(operation.slow).await;
     last

@@ -4,6 +4,8 @@ mod again;
 mod claim;
 mod document;
 mod failure;
+mod framing;
+mod hygiene;
 mod identity;
 mod lease;
 mod lost;
@@ -14,7 +16,9 @@ mod replay;
 mod retention;
 mod reuse;
 mod saying;
+mod side;
 mod store;
+mod timing;
 mod version;
 
 use crate::case::Case;
@@ -33,6 +37,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         store::CASES,
         method::CASES,
         version::CASES,
+        side::CASES,
+        framing::CASES,
+        hygiene::CASES,
     ]
     .into_iter()
     .flatten()
