@@ -4,6 +4,7 @@
 
 mod cli;
 mod command;
+mod incidents;
 mod page;
 mod sample;
 mod unfit;
