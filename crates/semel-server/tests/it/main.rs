@@ -5,6 +5,7 @@
 mod admin;
 mod cli;
 mod config;
+mod conform;
 mod contract;
 mod contract_page;
 mod demo;
