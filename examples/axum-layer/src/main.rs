@@ -20,11 +20,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use clap::Parser;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use semel::core::{Policy, Secret, Span, Store, Timestamp};
 use semel::engine::{Engine, EngineConfig};
 use semel::entropy::{SystemEntropy, random};
-use semel::http::{Route, Routes};
+use semel::http::{Pattern, Route, Routes};
 use semel::layer::{Protection, SemelLayer};
 use semel::store::MemoryStore;
 use semel::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -62,7 +62,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let deadline = Span::from_ms(args.lease_ms / 2);
     let config = EngineConfig { deadline, ..EngineConfig::default() };
     let engine = Engine::start(store, secret, config).await?;
-    let protection = Protection::new("charges", Routes::new(route(&args)));
+    let charge = route(&args);
+    // Documents are put whole: by itself that is safe to repeat, but a retry of a write that won would
+    // meet its own version. With a key it gets its success again.
+    let document = Route { methods: vec![Method::PUT, Method::DELETE], ..charge.clone() };
+    let documents = Pattern { prefix: "/resources".to_owned(), methods: Vec::new() };
+    let routes = Routes::new(charge).with(documents, document);
+    let protection = Protection::new("charges", routes);
     let app = Router::new()
         .fallback(charges)
         .with_state(args.ledger.clone().map_or_else(App::default, App::with_ledger))
@@ -70,6 +76,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(TcpListener::bind(args.listen).await?, app).await?;
     Ok(())
 }
+
+/// Bytes of a reply that are kept for replay.
+const REPLY_MAX: u64 = 4 << 20;
 
 /// A store, and the secret that keys it. Both are kept: with another secret, every key would look new.
 fn open(store: &str) -> Result<(Arc<dyn Store>, Secret), Box<dyn Error>> {
@@ -80,13 +89,19 @@ fn open(store: &str) -> Result<(Arc<dyn Store>, Secret), Box<dyn Error>> {
     let (path, beside) = (Path::new(path), format!("{path}.secret"));
     if let Ok(bytes) = std::fs::read(&beside) {
         let secret = bytes.try_into().map_err(|_| format!("{beside} does not hold 32 bytes"))?;
-        let store = EmbeddedStore::open(path, EmbeddedOptions::default())?;
+        let store = EmbeddedStore::open(path, options())?;
         return Ok((Arc::new(store), Secret::new(&secret)));
     }
-    let store = EmbeddedStore::create(path, EmbeddedOptions::default(), Timestamp::ZERO)?;
+    let store = EmbeddedStore::create(path, options(), Timestamp::ZERO)?;
     let secret: [u8; 32] = random(&SystemEntropy);
     std::fs::write(&beside, secret)?;
     Ok((Arc::new(store), Secret::new(&secret)))
+}
+
+/// Room for the largest reply that is kept, and its head.
+fn options() -> EmbeddedOptions {
+    let reply_cap = u32::try_from(REPLY_MAX).expect("4 MiB fit") + (64 << 10);
+    EmbeddedOptions { reply_cap, segment_bytes: 4 * reply_cap, ..EmbeddedOptions::default() }
 }
 
 /// What this service decides about its keys.
@@ -97,8 +112,8 @@ fn route(args: &Args) -> Route {
         memory: Span::from_ms(args.memory_ms),
         ..Policy::default()
     };
-    // 401 and 429 are given before anything is booked; the handler below is the proof of it.
-    Route { no_effect: vec![401, 429], policy, ..Route::default() }
+    // 401 and 429 are given before anything is booked. A large reply is 1.6 MB, and is kept, too.
+    Route { no_effect: vec![401, 429], reply_max: REPLY_MAX, policy, ..Route::default() }
 }
 
 async fn charges(State(app): State<App>, request: Request) -> Response {

@@ -107,9 +107,13 @@ versioned = true
             ledger = ledger.display(),
         );
         if self.store == Store::Embedded {
+            let pid = pid.display();
+            // A process that has been killed holds its store until it is gone.
+            let gone = format!(
+                "while grep -q \"^State:.[^ZX]\" /proc/$(cat {pid})/status 2>/dev/null; do :; done"
+            );
             text.push_str(&format!(
-                "[control]\nkill = 'kill -9 $(cat {})'\nstart = '{start}'\n",
-                pid.display()
+                "[control]\nkill = 'kill -9 $(cat {pid}); {gone}'\nstart = '{start}'\n"
             ));
         }
         text.push_str(&format!("[timing]\nlease = \"{LEASE_MS}ms\"\n"));

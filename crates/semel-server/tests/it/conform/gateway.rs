@@ -20,6 +20,16 @@ pub(crate) enum Store {
 /// The unit of time of these runs.
 const UNIT: Duration = Duration::from_millis(50);
 
+/// What the routes decide beyond their defaults. Documents are put whole: a retry of a write that won
+/// would meet its own version, but with a key it gets its success again.
+const ROUTES: &str = r#"
+[defaults]
+reply_max = "4MiB"
+[[route]]
+path = "/resources"
+methods = ["PUT", "DELETE"]
+"#;
+
 /// A gateway to be tested. Dropped, its process is killed.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -46,6 +56,7 @@ impl Gateway {
 
     /// Starts it, puts it to these cases, and expects that each MUST and SHOULD among them holds.
     pub(crate) async fn passes(self, cases: &[&str]) {
+        std::fs::write(self.at("semel.toml"), ROUTES).unwrap();
         assert!(shell(&self.start()), "the start command runs");
         eventually("the gateway listens", || async {
             tokio::net::TcpStream::connect(self.addr).await.ok()
@@ -83,10 +94,13 @@ impl Gateway {
         }
         if self.store == Store::Embedded {
             let pid = self.at("pid");
-            let stop =
-                format!("kill $(cat {pid}); while kill -0 $(cat {pid}) 2>/dev/null; do :; done");
+            // A process that has been killed holds its store until it is gone.
+            let gone = format!(
+                "while grep -q \"^State:.[^ZX]\" /proc/$(cat {pid})/status 2>/dev/null; do :; done"
+            );
             text.push_str(&format!(
-                "[control]\nkill = 'kill -9 $(cat {pid})'\nstop = '{stop}'\nstart = '{}'\n",
+                "[control]\nkill = 'kill -9 $(cat {pid}); {gone}'\n\
+                 stop = 'kill $(cat {pid}); {gone}'\nstart = '{}'\n",
                 self.start()
             ));
         }
@@ -102,11 +116,12 @@ impl Gateway {
         format!(
             "{} serve --upstream http://{} --listen {} --admin {} --store {store} --lease 400ms \
              --store-deadline 200ms --wait 1s --reply-timeout 1500ms --max-upstream 200ms --pause 100ms \
-             --drain 1s {kept} >>{} 2>&1 & echo $! >{}",
+             --drain 1s {kept} --config {} >>{} 2>&1 & echo $! >{}",
             env!("CARGO_BIN_EXE_semel"),
             self.origin,
             self.addr,
             self.admin,
+            self.at("semel.toml"),
             self.at("log"),
             self.at("pid"),
         )
