@@ -117,7 +117,14 @@ impl Address {
     pub async fn tcp(&self) -> Result<TcpStream, WireError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| WireError::Connect { to: self.base(), error })?;
-        stream.set_nodelay(true).map_err(|error| WireError::Connect { to: self.base(), error })?;
+        let failed = |error| WireError::Connect { to: self.base(), error };
+        // On loopback, where nobody listens on a port of the range that connections take theirs from, a
+        // connection may meet itself: it is no server's.
+        if stream.local_addr().map_err(failed)? == stream.peer_addr().map_err(failed)? {
+            stream.set_zero_linger().map_err(failed)?;
+            return Err(failed(std::io::ErrorKind::ConnectionRefused.into()));
+        }
+        stream.set_nodelay(true).map_err(failed)?;
         Ok(stream)
     }
 
@@ -185,5 +192,17 @@ mod tests {
         }
         let more = Address::parse("http://a:1/v1").unwrap_err().to_string();
         assert!(more.contains("http://a:1"), "{more}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_met_itself_is_none() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let address = Address::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+        // The range has some 28,000 ports, and each is tried in turn or by chance.
+        for _ in 0..60_000 {
+            assert!(address.tcp().await.is_err(), "nobody listens on {port}");
+        }
     }
 }

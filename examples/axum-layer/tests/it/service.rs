@@ -7,6 +7,7 @@ use std::time::Duration;
 use semel_conform::case::Verdict;
 use semel_conform::run::{Options, run};
 use semel_conform::target;
+use semel_conform::wire::Address;
 
 /// Where its records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,9 @@ impl Service {
         let start = self.start(port);
         let started = std::process::Command::new("sh").args(["-c", &start]).status().unwrap();
         assert!(started.success());
+        let address = Address::parse(&format!("http://127.0.0.1:{port}")).unwrap();
         let listens = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            while address.connect().await.is_err() {
                 tokio::task::yield_now().await;
             }
         };

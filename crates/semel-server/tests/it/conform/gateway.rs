@@ -7,6 +7,7 @@ use std::time::Duration;
 use semel_conform::case::{Level, Verdict};
 use semel_conform::run::{Options, run};
 use semel_conform::target;
+use semel_conform::wire::Address;
 
 use crate::harness::eventually;
 
@@ -58,10 +59,8 @@ impl Gateway {
     pub(crate) async fn passes(self, cases: &[&str]) {
         std::fs::write(self.at("semel.toml"), ROUTES).unwrap();
         assert!(shell(&self.start()), "the start command runs");
-        eventually("the gateway listens", || async {
-            tokio::net::TcpStream::connect(self.addr).await.ok()
-        })
-        .await;
+        let address = Address::parse(&format!("http://{}", self.addr)).unwrap();
+        eventually("the gateway listens", || async { address.connect().await.ok() }).await;
         let select = cases.iter().map(|&case| case.to_owned()).collect();
         let options = Options { unit: UNIT, strict: true, select, ..Options::default() };
         let target = target::parse(&self.describe()).unwrap();
