@@ -147,10 +147,12 @@ async fn refusals_differ(trial: &Trial) -> Outcome {
     expect(kind(&later) != kind(&mismatch), "another status or problem type", observed)
 }
 
-/// Headers that differ from reply to reply whatever happens.
-const OWN_OF_EACH: [&str; 12] = [
+/// Headers that differ from reply to reply whatever happens, or that a replay has for another reason
+/// than to be known as one (`Cache-Control: no-store`).
+const OWN_OF_EACH: [&str; 13] = [
     "date",
     "age",
+    "cache-control",
     "connection",
     "keep-alive",
     "content-length",
