@@ -40,7 +40,7 @@ flaws! {
     UnfencedSettle, "unfenced-settle", "An owner whose claim was taken over writes its outcome over the new owner's: Powertools, Diom, josipmusa.";
     LateRelease, "late-release", "An owner whose claim was taken over deletes the new owner's record, and a third run follows: Powertools, Quarkus.";
     WaitersDelete, "waiters-delete", "A waiting duplicate that loses patience deletes the record of the live owner: arun0009/idempotent.";
-    LeaverCancels, "leaver-cancels", "A caller that leaves cancels the handler's bookkeeping and frees the key: handlers that run on the connection's own task.";
+    LeaverCancels, "leaver-cancels", "A caller that leaves frees the key, while what it started goes on: bookkeeping on the connection's own task.";
     // Outcomes.
     ErrorReleases, "error-releases", "A 5xx after the effect frees the key, and the retry runs again: idemkit, express-idempotency, hono-idempotency.";
     BreakReleases, "break-releases", "A handler that breaks off frees the key, whatever it had done: Powertools deletes the record on an exception.";
@@ -55,7 +55,6 @@ flaws! {
     // Identity.
     KeyWithoutTenant, "key-without-tenant", "The key is everybody's, and one customer gets another's reply: asgi-idempotency-header, Restate, a pen-test of hono-idempotency.";
     OthersKeyBlocks, "others-key-blocks", "The key is everybody's, and whoever claims it first shuts the others out.";
-    ScopeByCredential, "scope-by-credential", "The scope is the credential and not the account: after a rotation the retry is new: Svix.";
     KeyWithoutHost, "key-without-host", "The host is no part of the request's identity: the default of Pingora until CVE-2026-2836.";
     KeyWithoutRoute, "key-without-route", "The path is no part of the request's identity, and one route replays another's reply: axum-idempotent, idempotent-proxy.";
     KeyWithoutMethod, "key-without-method", "The method is no part of the request's identity.";
@@ -88,7 +87,6 @@ flaws! {
     ErrorsChanged, "errors-changed", "A stored failure is replayed as another one: Uber Eats and Paytm in 2019, where it was read as success.";
     // Time.
     RetentionReruns, "retention-reruns", "A key is forgotten with its reply: the retry after that runs again.";
-    OldKeyRuns, "old-key-runs", "A key that carries a time long past is taken for new.";
     // The store.
     FailsOpen, "fails-open", "While its store is down it runs everything unprotected: axum-idempotent.";
     EmptyBelieved, "empty-believed", "A store that comes back empty is believed: Twilio in July 2013.";

@@ -7,6 +7,7 @@
 
 mod app;
 mod flaw;
+mod hasty;
 mod protection;
 mod sending;
 mod serve;
@@ -15,4 +16,4 @@ mod start;
 pub use app::{App, AppBody, Broken};
 pub use flaw::Flaw;
 pub use serve::{Cut, Serving, serve, serve_on};
-pub use start::{REFERENCE, Sample, names, start, start_named};
+pub use start::{REFERENCE, REFERENCE_409, Sample, names, start, start_named};

@@ -78,6 +78,18 @@ where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
 {
+    serve_streams(listener, move |stream| connection(stream, handle.clone()))
+}
+
+/// Serves each connection by `carry`.
+///
+/// # Errors
+/// When the listener has no address.
+pub(super) fn serve_streams<C, F>(listener: TcpListener, carry: C) -> io::Result<Serving>
+where
+    C: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let addr = listener.local_addr()?;
     let (cut, mut cuts) = mpsc::channel::<oneshot::Sender<()>>(1);
     let accepting = tokio::spawn(async move {
@@ -95,7 +107,8 @@ where
                     Err(_) => return,
                 },
             };
-            connections.spawn(connection(stream, handle.clone()));
+            let _ = stream.set_nodelay(true);
+            connections.spawn(carry(stream));
             while connections.try_join_next().is_some() {}
         }
     });
@@ -107,7 +120,6 @@ where
     H: Fn(Request<Bytes>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
 {
-    let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| whole(request, handle.clone()));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());

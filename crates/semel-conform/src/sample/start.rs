@@ -12,11 +12,13 @@ use tokio::net::TcpListener;
 use super::app::{json_reply, no_content};
 use super::protection::{Protection, Times};
 use super::sending::Sending;
-use super::serve::Cut;
-use super::{AppBody, Broken, Flaw, Serving, serve};
+use super::serve::{Cut, serve_streams};
+use super::{AppBody, Broken, Flaw, Serving, hasty, serve, serve_on};
 
 /// What the sample without a flaw is called.
 pub const REFERENCE: &str = "reference";
+/// The same, but that it refuses a duplicate in flight at once, where the other waits for a while.
+pub const REFERENCE_409: &str = "reference-409";
 
 /// Where free ports for webhooks are looked for: below those that this machine gives to whoever
 /// connects, so that nobody takes one between the look and the use.
@@ -33,9 +35,9 @@ pub struct Sample {
     _operator: Serving,
 }
 
-/// The names of all samples: the reference, and those that are broken in one thing.
+/// The names of all samples: those that are right, and those that are broken in one thing.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    [REFERENCE].into_iter().chain(Flaw::ALL.iter().map(|flaw| flaw.name()))
+    [REFERENCE, REFERENCE_409].into_iter().chain(Flaw::ALL.iter().map(|flaw| flaw.name()))
 }
 
 /// Starts the sample of that name on free ports of this machine, all its times multiples of `unit`.
@@ -44,11 +46,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// When no port can be had.
 pub async fn start_named(name: &str, unit: Duration) -> Option<io::Result<Sample>> {
-    let flaw = Flaw::named(name);
-    if flaw.is_none() && name != REFERENCE {
-        return None;
+    match (name, Flaw::named(name)) {
+        (REFERENCE, _) => Some(start(None, unit).await),
+        (REFERENCE_409, _) => {
+            let times = Times { wait: Duration::ZERO, ..Times::of(unit) };
+            Some(begin(name, None, times).await)
+        }
+        (_, Some(flaw)) => Some(start(Some(flaw), unit).await),
+        (_, None) => None,
     }
-    Some(start(flaw, unit).await)
 }
 
 /// Starts the sample, with a flaw or without one.
@@ -56,30 +62,29 @@ pub async fn start_named(name: &str, unit: Duration) -> Option<io::Result<Sample
 /// # Errors
 /// When no port can be had.
 pub async fn start(flaw: Option<Flaw>, unit: Duration) -> io::Result<Sample> {
-    let times = Times {
-        unit,
-        lease: unit * 4,
-        retention: unit * 24,
-        memory: unit * 40,
-        wait: unit * 10,
-        upstream: unit * 18,
-    };
+    begin(flaw.map_or(REFERENCE, Flaw::name), flaw, Times::of(unit)).await
+}
+
+async fn begin(name: &str, flaw: Option<Flaw>, times: Times) -> io::Result<Sample> {
     let receiver = webhook_address().await?;
     let protection = Protection::new(flaw, Sending::to(receiver), times);
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = TcpListener::bind(any).await?;
     let service = protection.clone();
-    let serving = serve(any, move |request| {
-        let service = service.clone();
-        async move { service.handle(request).await }
-    })
-    .await?;
+    let serving = if flaw == Some(Flaw::UnreadBody) {
+        serve_streams(listener, move |stream| hasty::carry(stream, service.clone()))?
+    } else {
+        serve_on(listener, move |request| {
+            let service = service.clone();
+            async move { service.handle(request).await }
+        })?
+    };
     let cut = serving.cut();
     let operator = serve(any, move |request| {
         let (protection, cut) = (protection.clone(), cut.clone());
         async move { Ok::<_, Broken>(operate(&protection, &cut, &request).await) }
     })
     .await?;
-    let name = flaw.map_or(REFERENCE, Flaw::name);
     let target = describe(name, serving.addr, operator.addr, receiver, &times);
     Ok(Sample { target, addr: serving.addr, _serving: serving, _operator: operator })
 }

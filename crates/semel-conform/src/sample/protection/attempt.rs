@@ -40,15 +40,14 @@ impl Inner {
         let (tell, told) = oneshot::channel();
         let me = Arc::clone(self);
         let id = asked.id;
-        let running = async move { me.attempt(asked, claim, tell).await };
-        if self.flawed(Flaw::LeaverCancels) {
-            let mut frees = Frees { disk: &self.disk, id, unless: false };
-            running.await;
-            frees.unless = true;
-        } else {
-            self.memory.start(running);
+        self.memory.start(async move { me.attempt(asked, claim, tell).await });
+        if !self.flawed(Flaw::LeaverCancels) {
+            return told.await.map_err(|_| Broken);
         }
-        told.await.map_err(|_| Broken)
+        let mut frees = Frees { disk: &self.disk, id, unless: false };
+        let answer = told.await.map_err(|_| Broken);
+        frees.unless = true;
+        answer
     }
 
     async fn attempt(&self, asked: Asked, claim: Claim, tell: oneshot::Sender<Answer>) {
@@ -162,11 +161,14 @@ impl Inner {
     }
 }
 
-/// Whether a reply says that nothing happened: so it is with 401 and 429 alone, which this
-/// application answers only before it acts.
+/// Whether a reply says that nothing happened: so it is with what this application answers only
+/// before it acts, and what its caller can put right.
 fn frees(kept: &Kept, flaw: Option<Flaw>) -> bool {
     let status = kept.status;
-    let before_it_acts = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+    let before_it_acts = matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS
+    );
     match flaw {
         Some(Flaw::RateLimitSticks) => false,
         Some(Flaw::ErrorReleases) => before_it_acts || status.is_server_error(),
@@ -181,7 +183,7 @@ fn frees(kept: &Kept, flaw: Option<Flaw>) -> bool {
     }
 }
 
-/// Frees a key where its run is dropped.
+/// Frees a key where nobody waits for its reply any more.
 struct Frees<'a> {
     disk: &'a Disk,
     id: Id,

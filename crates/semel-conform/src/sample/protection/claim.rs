@@ -1,6 +1,7 @@
 //! From a record to what is done about a request: claim, wait, replay or refuse.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use tokio::sync::watch;
@@ -13,6 +14,9 @@ use super::reply::Kept;
 use super::{Answer, Asked, Inner, key, now_ms};
 use crate::sample::sending::derived;
 use crate::sample::{Broken, Flaw};
+
+/// How far a key's own time may be ahead of ours, in milliseconds.
+const AHEAD_MAX_MS: u64 = 5 * 60 * 1_000;
 
 /// The right to run an operation.
 #[derive(Debug)]
@@ -34,8 +38,8 @@ enum Judgement {
 
 impl Inner {
     /// Answers a request under a key.
-    pub(super) async fn answer(self: &Arc<Self>, asked: Asked) -> Result<Answer, Broken> {
-        let patience = Instant::now() + self.times.wait;
+    pub(super) async fn answer(self: &Arc<Self>, mut asked: Asked) -> Result<Answer, Broken> {
+        let patience = Instant::now() + self.patience();
         let mut gone = None;
         loop {
             let found = match self.disk.load(&asked.id) {
@@ -47,6 +51,11 @@ impl Inner {
                 Judgement::Say(answer) => return Ok(answer),
                 Judgement::Gone => gone = version,
                 Judgement::Wait(mut end) => {
+                    if let Some(record) =
+                        found.as_ref().filter(|_| self.flawed(Flaw::MismatchJoins))
+                    {
+                        asked.fingerprint = record.fingerprint;
+                    }
                     let until = self.wakes(found.as_ref(), patience);
                     let _ = timeout_at(until, end.changed()).await;
                     if Instant::now() < patience {
@@ -67,9 +76,6 @@ impl Inner {
     }
 
     fn judge(&self, asked: &Asked, found: Option<&Record>, gone: Option<u64>) -> Judgement {
-        let made_at = key::made_at_ms(&asked.key).filter(|_| !self.flawed(Flaw::OldKeyRuns));
-        let memory_ms = u64::try_from(self.times.memory.as_millis()).unwrap_or(u64::MAX);
-        let too_old = made_at.is_some_and(|at| at.saturating_add(memory_ms) < now_ms());
         let forgotten = |record: &&Record| {
             let lasts = match self.flaw {
                 Some(Flaw::RetentionReruns) => self.times.retention,
@@ -78,7 +84,10 @@ impl Inner {
             matches!(record.state, State::Completed(_)) && record.since.elapsed() > lasts
         };
         let Some(record) = found.filter(|record| !forgotten(record)) else {
-            return if too_old { Judgement::Say(Err(Refusal::TooOld)) } else { Judgement::Claim };
+            return match self.dated(&asked.key) {
+                Some(refusal) => Judgement::Say(Err(refusal)),
+                None => Judgement::Claim,
+            };
         };
         let end = self.memory.end_of(record.owner);
         if record.fingerprint != asked.fingerprint {
@@ -101,6 +110,18 @@ impl Inner {
                 None => Judgement::Say(Err(Refusal::InDoubt)),
             },
         }
+    }
+
+    /// Why a key that carries its own time is refused, although nothing is known of it.
+    fn dated(&self, key: &[u8]) -> Option<Refusal> {
+        let made_at = key::made_at_ms(key)?;
+        let memory_ms = u64::try_from(self.times.memory.as_millis()).unwrap_or(u64::MAX);
+        let now = now_ms();
+        if made_at.saturating_add(memory_ms) < now {
+            return Some(Refusal::TooOld);
+        }
+        let ahead = made_at > now.saturating_add(AHEAD_MAX_MS);
+        ahead.then_some(Refusal::Malformed("it bears a time that is yet to come"))
     }
 
     /// Another request under a used key.
@@ -133,6 +154,14 @@ impl Inner {
         record.since.elapsed() > self.times.lease
     }
 
+    /// How long a duplicate waits.
+    fn patience(&self) -> Duration {
+        match self.flaw {
+            Some(Flaw::WaitersDelete) => self.times.unit * 2,
+            _ => self.times.wait,
+        }
+    }
+
     /// When a waiter looks again, at the latest.
     fn wakes(&self, found: Option<&Record>, patience: Instant) -> Instant {
         match found {
@@ -148,7 +177,7 @@ impl Inner {
         let alive = self.memory.owner();
         let record = Some(Record::new(alive.owner, asked.fingerprint, State::InFlight));
         if self.flawed(Flaw::GetThenSet) {
-            tokio::time::sleep(self.times.unit / 5).await;
+            tokio::time::sleep(self.times.unit / 2).await;
             let version = self.disk.put(&asked.id, record)?;
             return Ok(Some(Claim { version, alive }));
         }

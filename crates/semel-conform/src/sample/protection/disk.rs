@@ -169,7 +169,7 @@ impl Inner {
         let version = self.versions;
         match next {
             Some(record) => {
-                self.records.insert(*id, Record { version, ..record });
+                self.records.insert(*id, Record { version, since: Instant::now(), ..record });
             }
             None => {
                 self.records.remove(id);

@@ -27,7 +27,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use self::disk::{Disk, Id, Trouble};
+use self::disk::{Disk, Id, State, Trouble};
 use self::memory::Memory;
 use self::refusal::Refusal;
 use super::app::json_reply;
@@ -48,6 +48,21 @@ pub(super) struct Times {
     pub(super) wait: Duration,
     /// How long the application may take.
     pub(super) upstream: Duration,
+}
+
+impl Times {
+    /// All of them, as multiples of a unit: longer than what a case does within them, and short enough
+    /// to be waited for.
+    pub(super) fn of(unit: Duration) -> Self {
+        Self {
+            unit,
+            lease: unit * 3,
+            retention: unit * 60,
+            memory: unit * 120,
+            wait: unit * 10,
+            upstream: unit * 18,
+        }
+    }
 }
 
 /// The protection. Clones share all they have.
@@ -101,6 +116,25 @@ impl Protection {
         self.0.handle(request).await
     }
 
+    /// The stored reply to whatever was sent under that key, by the head alone: no right protection
+    /// looks so little.
+    pub(super) fn by_head(&self, request: &Request<Bytes>) -> Option<Response<AppBody>> {
+        let headers = request.headers();
+        if !matches!(*request.method(), Method::POST | Method::PATCH) {
+            return None;
+        }
+        let account = identity::account(headers)?;
+        let key = key::read(headers, None).ok()??;
+        let id = identity::id(account, &key, &[], None);
+        let record = self.0.disk.load(&id).ok()??;
+        match record.state {
+            State::Completed(kept) if record.since.elapsed() <= self.0.times.retention => {
+                Some(kept.again(headers, None))
+            }
+            State::Completed(_) | State::InFlight | State::InDoubt => None,
+        }
+    }
+
     /// Takes everything but the disk.
     pub(super) async fn crash(&self) {
         self.0.memory.crash().await;
@@ -148,8 +182,13 @@ impl Inner {
         match self.admitted(parts, body).await {
             Ok(Way::Plain(request)) => self.unprotected(request).await,
             Ok(Way::Keyed(asked)) => {
+                let key = asked.key.clone();
                 let answer = self.answer(asked).await?;
-                Ok(answer.unwrap_or_else(|refusal| refusal.reply(self.flaw)))
+                let mut reply = answer.unwrap_or_else(|refusal| refusal.reply(self.flaw));
+                if self.flawed(Flaw::HeaderInjection) {
+                    reply::echo(&mut reply, &key);
+                }
+                Ok(reply)
             }
             Err(refusal) => Ok(refusal.reply(self.flaw)),
         }
@@ -173,7 +212,7 @@ impl Inner {
         let Some(key) = key.filter(|_| !blind) else {
             return Ok(Way::Plain(Request::from_parts(parts, body)));
         };
-        let id = identity::id(&parts, &account, &key, &body, self.flaw);
+        let id = identity::id(&account, &key, &body, self.flaw);
         let fingerprint = identity::fingerprint(&parts, &account, &body, self.flaw);
         let operation = blake3::Hash::from_bytes(id).to_hex().to_string();
         Ok(Way::Keyed(Asked { parts, body, key, id, fingerprint, operation }))
@@ -201,7 +240,10 @@ impl Inner {
     async fn unprotected(&self, request: Request<Bytes>) -> Result<Response<AppBody>, Broken> {
         let app = self.app.clone();
         let told = self.memory.run(async move { app.run(request).await });
-        told.await.unwrap_or(Err(Broken))
+        match tokio::time::timeout(self.times.upstream, told).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) | Err(_) => Err(Broken),
+        }
     }
 
     /// What the service promises, for whoever reads it before the first write.
@@ -215,7 +257,7 @@ impl Inner {
                 "retention": self.times.retention.as_secs_f64(),
                 "memory": self.times.memory.as_secs_f64(),
                 "wait": self.times.wait.as_secs_f64(),
-                "released": [401, 429],
+                "released": [400, 401, 429],
                 "promise": "at most one execution; an outcome that is not known is said to be so",
             }),
         )

@@ -95,7 +95,7 @@ impl Kept {
             }
             Some(Flaw::StatusLost) => self.status = StatusCode::OK,
             Some(Flaw::ErrorsChanged) if self.status.as_u16() >= 400 => {
-                self.status = StatusCode::CONFLICT;
+                self.status = StatusCode::BAD_REQUEST;
                 self.body = Bytes::from_static(b"{\"error\":\"already processed\"}");
             }
             _ => {}
@@ -115,12 +115,30 @@ impl Kept {
                 headers.remove(header::CONTENT_ENCODING);
             }
         }
+        // A stored reply is for whoever shows the key, and for nobody on the way.
+        let no_store = HeaderValue::from_static("no-store");
+        headers.entry(header::CACHE_CONTROL).or_insert(no_store);
         if flaw != Some(Flaw::NoMarker) {
             headers.insert(MARKER, HeaderValue::from_static("true"));
         }
         let mut reply = whole(self.status, "", body);
         *reply.headers_mut() = headers;
         reply
+    }
+}
+
+/// Shows the key in the reply's head as somebody who writes heads by hand would: decoded, its line
+/// ends and all.
+pub(super) fn echo(reply: &mut Response<AppBody>, key: &[u8]) {
+    let text = String::from_utf8_lossy(key);
+    let decoded = text.replace("%0d", "\r").replace("%0a", "\n").replace("%20", " ");
+    for line in format!("idempotency-key: {decoded}").split("\r\n") {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let (name, value) =
+            (name.trim().parse::<HeaderName>(), HeaderValue::try_from(value.trim()));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            reply.headers_mut().append(name, value);
+        }
     }
 }
 
