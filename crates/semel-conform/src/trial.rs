@@ -362,7 +362,7 @@ impl Trial {
         self.try_request(&self.request(operation)).await
     }
 
-    /// As [`Trial::try_send`], of an operation that may take longer than others.
+    /// As [`Trial::try_send`], of an operation of which is known how long it may take.
     ///
     /// # Errors
     /// Without a whole reply in time.
@@ -375,7 +375,7 @@ impl Trial {
         self.write_down(&request);
         let (address, host) = (&self.target().address, self.target().address.authority());
         let sent = async { address.connect().await?.exchange(&request, &host).await };
-        in_time(patience.max(self.rig.patience), sent).await
+        in_time(patience, sent).await
     }
 
     /// Sends an operation that must be answered, whatever the answer.

@@ -10,7 +10,7 @@ use super::again::{
     at_most_one, at_most_one_and_no_lie, effect_without_success, once, times, whatever,
 };
 use super::case;
-use super::saying::{is_final, not_told_failed, says_unknown};
+use super::saying::{not_told_failed, says_unknown};
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Need, Outcome, expect};
 use crate::trial::{Operation, Trial};
@@ -171,7 +171,8 @@ async fn error_same_bytes(trial: &Trial) -> Outcome {
     let first = effect_without_success(trial, &operation).await?;
     let again = trial.send(&operation).await?;
     match first {
-        Some(first) if is_final(&again) && !says_unknown(&again) => kept(&first, &again),
+        // A bare 409 says neither: "already processed" was read as a success.
+        Some(first) if !says_unknown(&again) => kept(&first, &again),
         _ => Ok(()),
     }
 }
@@ -265,7 +266,8 @@ async fn unanswered(trial: &Trial) -> Result<(Operation, [Option<Reply>; 2]), Ha
         let why = format!("timing.upstream_timeout is {timeout:?}: longer than a test waits");
         return Err(Halt::Skipped(why));
     }
-    let patience = timeout + trial.units(20);
+    // Where it never gives up, neither caller is waited for longer.
+    let patience = timeout * 3 + trial.units(20);
     let operation = behaving(trial, Behaviour::Silent);
     let first = whatever(trial.try_send_within(&operation, patience).await)?;
     trial.effect_happens(&operation).await?;

@@ -104,7 +104,7 @@ struct Longer {
 async fn longer(trial: &Trial, behaviour: Behaviour) -> Result<Longer, Halt> {
     let lease = declared("lease", trial.target().timing.lease)?;
     let operation = trial.operation().behaving(behaviour).slow(lease * 3);
-    let bound = lease * 5 + trial.units(20);
+    let bound = lease * 5 + trial.patience();
     let retry = |after| {
         let operation = &operation;
         async move {
