@@ -3,9 +3,9 @@
 //! Exit codes: 0 everything that is required holds, 1 something does not, 2 it could not be told
 //! (wrong flags among that), 130 told to stop.
 //!
-//! 1. [`source`] finds what is to be tested: a file, flags, or a sample.
-//! 2. [`progress`] shows the run while it lasts.
-//! 3. [`output`] writes the reports; [`merge`] writes those of runs made before.
+//! 1. `source` finds what is to be tested: a file, flags, or a sample.
+//! 2. `progress` shows the run while it lasts.
+//! 3. `output` writes the reports; `merge` writes those of runs made before.
 
 mod args;
 mod list;

@@ -1,7 +1,7 @@
 //! What is tested: how to send the operation, as whom, how to count its effects from outside, and
 //! what may be broken.
 //!
-//! A [`Target`] is read from one TOML file ([`file`]) and holds templates ([`template`]) that each
+//! A [`Target`] is read from one TOML file (`file`) and holds templates (`template`) that each
 //! case fills with values of its own.
 
 mod file;

@@ -1,6 +1,6 @@
 //! The configuration file of `semel serve`, laid under flags and environment.
 //!
-//! The path: [`file`] reads the text into tables and names what it does not know, [`resolve`] decides
+//! The path: `file` reads the text into tables and names what it does not know, [`resolve`] decides
 //! which value counts and where it comes from, and what could never work is refused with its line.
 //! Nothing is begun before all of it is right. No key holds a secret: files that hold one are named.
 
