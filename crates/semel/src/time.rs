@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use semel_core::{Span, Timestamp};
@@ -40,37 +40,45 @@ impl WallClock for SystemClock {
 }
 
 /// A clock that stands until it is moved.
+///
+/// Time that passes is kept in one place, so that nobody sees it pass for one of the two times and
+/// not yet for the other.
 #[derive(Debug)]
 pub struct ManualClock {
-    wall: AtomicU64,
-    monotonic: AtomicU64,
+    /// What the time of day was, or would have been, when no time had passed.
+    start_ms: AtomicI64,
+    passed_ms: AtomicU64,
 }
 
 impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
-        Self { wall: AtomicU64::new(now.as_unix_ms()), monotonic: AtomicU64::new(0) }
+        let start_ms = AtomicI64::new(now.as_unix_ms().cast_signed());
+        Self { start_ms, passed_ms: AtomicU64::new(0) }
     }
 
     /// Time passes.
     pub fn advance(&self, span: Span) {
-        self.wall.fetch_add(span.as_ms(), Ordering::SeqCst);
-        self.monotonic.fetch_add(span.as_ms(), Ordering::SeqCst);
+        self.passed_ms.fetch_add(span.as_ms(), Ordering::SeqCst);
     }
 
     /// The time of day jumps, backwards too, and no time passes.
     pub fn set(&self, now: Timestamp) {
-        self.wall.store(now.as_unix_ms(), Ordering::SeqCst);
+        let passed = self.passed_ms.load(Ordering::SeqCst).cast_signed();
+        let start = now.as_unix_ms().cast_signed().wrapping_sub(passed);
+        self.start_ms.store(start, Ordering::SeqCst);
     }
 }
 
 impl WallClock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix_ms(self.wall.load(Ordering::SeqCst))
+        let passed = self.passed_ms.load(Ordering::SeqCst);
+        let now = self.start_ms.load(Ordering::SeqCst).wrapping_add(passed.cast_signed());
+        Timestamp::from_unix_ms(now.cast_unsigned())
     }
 
     fn monotonic(&self) -> Span {
-        Span::from_ms(self.monotonic.load(Ordering::SeqCst))
+        Span::from_ms(self.passed_ms.load(Ordering::SeqCst))
     }
 }

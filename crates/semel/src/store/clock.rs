@@ -59,10 +59,15 @@ impl StoreClock {
     ///
     /// While the wall clock stands behind, the store's time goes on at half the speed of monotonic
     /// time: leases still lapse, and the wall clock always catches up.
+    ///
+    /// The two clocks cannot be read at one moment, and the process may be held up in between. So
+    /// monotonic time is read on both sides of the wall clock, and each bound takes the side from
+    /// which a pause cannot look like a clock that was set.
     pub fn read(&mut self) -> Reading {
+        let before = self.clock.monotonic();
         let wall = self.clock.now();
         let monotonic = self.clock.monotonic();
-        let passed = monotonic.as_ms().saturating_sub(self.high.monotonic.as_ms());
+        let passed = before.as_ms().saturating_sub(self.high.monotonic.as_ms());
         let least = self.high.wall.plus(Span::from_ms(passed / 2));
         if wall < least {
             return Reading { at: least, deletion_paused: Some(BEHIND) };
@@ -77,6 +82,9 @@ impl StoreClock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::SeqCst;
+
     use super::*;
     use crate::time::ManualClock;
 
@@ -129,5 +137,53 @@ mod tests {
         let (_, mut store) = clocks(START.plus(HOUR));
         let at = START.plus(HOUR);
         assert_eq!(store.read(), Reading { at, deletion_paused: Some(BEHIND) });
+    }
+
+    /// A clock of a process that is held up for a while behind its next look, once.
+    #[derive(Debug)]
+    struct HeldUp {
+        manual: ManualClock,
+        /// After this many looks from now; the last of them is the one behind which time passes.
+        at_look: AtomicU64,
+        by: Span,
+    }
+
+    impl HeldUp {
+        fn looked<T>(&self, seen: T) -> T {
+            let left = self.at_look.load(SeqCst);
+            self.at_look.store(left.saturating_sub(1), SeqCst);
+            if left == 1 {
+                self.manual.advance(self.by);
+            }
+            seen
+        }
+    }
+
+    impl WallClock for HeldUp {
+        fn now(&self) -> Timestamp {
+            self.looked(self.manual.now())
+        }
+
+        fn monotonic(&self) -> Span {
+            self.looked(self.manual.monotonic())
+        }
+    }
+
+    /// A virtual machine that stood still between two looks of one reading made the wall clock seem
+    /// to stand behind: a deletion was refused, and a time was given out that had not come.
+    #[test]
+    fn a_pause_within_a_reading_is_no_clock_set_back() {
+        for at_look in 1..=4 {
+            let manual = ManualClock::at(START);
+            let by = Span::from_secs(10);
+            let clock = Arc::new(HeldUp { manual, at_look: AtomicU64::new(0), by });
+            let mut store = StoreClock::new(clock.clone(), Timestamp::ZERO);
+            clock.at_look.store(at_look, SeqCst);
+            for _ in 0..3 {
+                let reading = store.read();
+                assert_eq!(reading.deletion_paused, None, "held up behind look {at_look}");
+                assert!(reading.at <= clock.manual.now(), "held up behind look {at_look}");
+            }
+        }
     }
 }
