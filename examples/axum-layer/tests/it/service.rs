@@ -110,9 +110,10 @@ versioned = true
         );
         if self.store == Store::Embedded {
             let pid = pid.display();
-            // A process that has been killed holds its store until it is gone.
+            // A process that has been killed holds its store until its last thread is gone, which may be
+            // after its first.
             let gone = format!(
-                "while grep -q \"^State:.[^ZX]\" /proc/$(cat {pid})/status 2>/dev/null; do :; done"
+                "while cat /proc/$(cat {pid})/task/*/status 2>/dev/null | grep -q \"^State:.[^ZX]\"; do :; done"
             );
             text.push_str(&format!(
                 "[control]\nkill = 'kill -9 $(cat {pid}); {gone}'\nstart = '{start}'\n"
