@@ -7,8 +7,8 @@
 
 mod app;
 mod flaw;
-mod hasty;
 mod protection;
+mod raw;
 mod sending;
 mod serve;
 mod start;

@@ -13,7 +13,7 @@ use super::app::{json_reply, no_content};
 use super::protection::{Protection, Times};
 use super::sending::Sending;
 use super::serve::{Cut, serve_streams};
-use super::{AppBody, Broken, Flaw, Serving, hasty, serve, serve_on};
+use super::{AppBody, Broken, Flaw, Serving, raw, serve, serve_on};
 
 /// What the sample without a flaw is called.
 pub const REFERENCE: &str = "reference";
@@ -71,13 +71,15 @@ async fn begin(name: &str, flaw: Option<Flaw>, times: Times) -> io::Result<Sampl
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(any).await?;
     let service = protection.clone();
-    let serving = if flaw == Some(Flaw::UnreadBody) {
-        serve_streams(listener, move |stream| hasty::carry(stream, service.clone()))?
-    } else {
-        serve_on(listener, move |request| {
+    let serving = match flaw {
+        Some(Flaw::UnreadBody | Flaw::LaxFraming) => {
+            let lax = flaw == Some(Flaw::LaxFraming);
+            serve_streams(listener, move |stream| raw::carry(stream, service.clone(), lax))?
+        }
+        _ => serve_on(listener, move |request| {
             let service = service.clone();
             async move { service.handle(request).await }
-        })?
+        })?,
     };
     let cut = serving.cut();
     let operator = serve(any, move |request| {

@@ -52,10 +52,13 @@ impl Inner {
 
     async fn attempt(&self, asked: Asked, claim: Claim, tell: oneshot::Sender<Answer>) {
         let (id, fingerprint) = (asked.id, asked.fingerprint);
+        if self.flawed(Flaw::MarksFirst) {
+            tokio::time::sleep(self.times.unit / 2).await;
+        }
         let ended = self.ask(asked).await;
         let answer = match &ended {
-            Ended::Whole(kept) => Ok(kept.first()),
-            Ended::Cut(kept) if self.flawed(Flaw::TruncatedKept) => Ok(kept.first()),
+            Ended::Whole(kept) => Ok(kept.first(self.flaw)),
+            Ended::Cut(kept) if self.flawed(Flaw::TruncatedKept) => Ok(kept.first(self.flaw)),
             Ended::Cut(_) | Ended::Broke | Ended::TimedOut => Err(Refusal::InDoubt),
         };
         let next = self.outcome(ended);
@@ -72,7 +75,11 @@ impl Inner {
     /// Asks the application, once. It goes on where it is not waited for, as any other machine does.
     async fn ask(&self, asked: Asked) -> Ended {
         let mut request = Request::from_parts(asked.parts, asked.body);
-        let operation = HeaderValue::try_from(asked.operation).expect("hex digits are printable");
+        let operation = match self.flaw {
+            Some(Flaw::RunNotOperation) => self.memory.owner().owner.to_string(),
+            _ => asked.operation,
+        };
+        let operation = HeaderValue::try_from(operation).expect("digits are printable");
         request.headers_mut().insert(OPERATION, operation);
         let app = self.app.clone();
         let told = self.memory.run(async move {
@@ -90,6 +97,11 @@ impl Inner {
     /// What becomes of the record; `None` where nothing happened and the key is free again.
     fn outcome(&self, ended: Ended) -> Option<State> {
         match (ended, self.flaw) {
+            (Ended::Whole(kept), Some(Flaw::InvalidSticks))
+                if kept.status == StatusCode::BAD_REQUEST =>
+            {
+                Some(State::InDoubt)
+            }
             (Ended::Whole(kept), flaw) => {
                 let completed = !frees(&kept, flaw);
                 completed.then(|| State::Completed(kept.for_replay(flaw)))
@@ -139,6 +151,9 @@ impl Inner {
             if self.flawed(Flaw::SettleFailureReleases) {
                 self.disk.erase(id);
                 return say(None);
+            }
+            if self.flawed(Flaw::SettleFailureFails) {
+                say(Some(Refusal::Failed(StatusCode::INTERNAL_SERVER_ERROR)));
             }
             if Instant::now() >= patience {
                 say(Some(Refusal::NotRecorded));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,6 +41,9 @@ impl Inner {
     pub(super) async fn answer(self: &Arc<Self>, mut asked: Asked) -> Result<Answer, Broken> {
         let patience = Instant::now() + self.patience();
         let mut gone = None;
+        if self.flawed(Flaw::StoreErrorSticks) && self.memory.kept(&asked.id).is_some() {
+            return Ok(Err(Refusal::Failed(StatusCode::INTERNAL_SERVER_ERROR)));
+        }
         loop {
             let found = match self.disk.load(&asked.id) {
                 Ok(found) => found,
@@ -67,6 +70,10 @@ impl Inner {
                     let _ = self.disk.put(&asked.id, None);
                 }
                 Judgement::Claim => match self.claim(&asked, version).await {
+                    Err(StoreError::Uncertain) => {
+                        let request = Request::from_parts(asked.parts, asked.body);
+                        return self.unprotected(request).await.map(Ok);
+                    }
                     Ok(Some(claim)) => return self.execute(asked, claim).await,
                     Ok(None) => {}
                     Err(_) => return self.no_store(asked).await,
@@ -103,7 +110,9 @@ impl Inner {
                 Some(_) if self.lapses() && self.lapsed(record) => Judgement::Claim,
                 Some(end) => Judgement::Wait(end),
                 None if gone != Some(record.version) => Judgement::Gone,
-                None if self.flawed(Flaw::CrashReruns) => Judgement::Claim,
+                None if matches!(self.flaw, Some(Flaw::CrashReruns | Flaw::RunNotOperation)) => {
+                    Judgement::Claim
+                }
                 None if self.flawed(Flaw::StuckAfterCrash) => {
                     Judgement::Say(Err(Refusal::InFlight))
                 }
@@ -175,7 +184,11 @@ impl Inner {
     /// Writes the claim, before anything runs. `None` where another was faster.
     async fn claim(&self, asked: &Asked, found: Option<u64>) -> Result<Option<Claim>, StoreError> {
         let alive = self.memory.owner();
-        let record = Some(Record::new(alive.owner, asked.fingerprint, State::InFlight));
+        let state = match self.flaw {
+            Some(Flaw::MarksFirst) => State::Completed(Kept::done()),
+            _ => State::InFlight,
+        };
+        let record = Some(Record::new(alive.owner, asked.fingerprint, state));
         if self.flawed(Flaw::GetThenSet) {
             tokio::time::sleep(self.times.unit / 2).await;
             let version = self.disk.put(&asked.id, record)?;
@@ -191,6 +204,10 @@ impl Inner {
         };
         match written {
             Ok(version) => Ok(version.map(|version| Claim { version, alive })),
+            Err(StoreError::Uncertain) if self.flawed(Flaw::AnswerLostRuns) => {
+                self.disk.erase(&asked.id);
+                Err(StoreError::Uncertain)
+            }
             // The owner tells one's own claim from another's.
             Err(StoreError::Uncertain) => match self.disk.load(&asked.id)? {
                 Some(record) if record.owner == alive.owner => {
@@ -208,6 +225,7 @@ impl Inner {
             let request = Request::from_parts(asked.parts, asked.body);
             return self.unprotected(request).await.map(Ok);
         }
+        self.memory.keep(&asked.id, "the store was in trouble");
         Ok(Err(Refusal::Unavailable))
     }
 
@@ -216,7 +234,8 @@ impl Inner {
     fn replay(&self, asked: &Asked, kept: &Kept) -> http::Response<crate::sample::AppBody> {
         let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         let reference = body.get("reference").and_then(serde_json::Value::as_str);
-        if let Some(reference) = reference.filter(|r| self.sending.knows(r)) {
+        let sends_again = !self.flawed(Flaw::RunNotOperation);
+        if let Some(reference) = reference.filter(|r| sends_again && self.sending.knows(r)) {
             let fresh = self.memory.owner().owner.to_string();
             let webhook = match self.flaw {
                 Some(Flaw::WebhookFreshId) => derived("webhook", &fresh),

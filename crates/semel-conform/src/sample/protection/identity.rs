@@ -31,6 +31,7 @@ pub(super) fn id(account: &str, key: &[u8], body: &[u8], flaw: Option<Flaw>) -> 
             let json = by_value(body);
             framed(&[scope, key, json.as_deref().unwrap_or(body)])
         }
+        Some(Flaw::BodyIsKey) => framed(&[scope, body]),
         _ => framed(&[scope, key]),
     }
 }
@@ -56,7 +57,7 @@ pub(super) fn fingerprint(
         Some(Flaw::KeyWithoutMethod) => method = "",
         Some(Flaw::KeyWithoutRoute) => path = "",
         Some(Flaw::FingerprintWithoutQuery) => query = "",
-        Some(Flaw::NoFingerprint) => compared = b"",
+        Some(Flaw::NoFingerprint | Flaw::KeyFoldedBlind) => compared = b"",
         Some(Flaw::FingerprintFirstKb) => compared = body.get(..FIRST_KB).unwrap_or(body),
         Some(Flaw::OthersKeyBlocks | Flaw::LeaksOnMismatch) => tenant = account,
         _ => {}

@@ -30,9 +30,18 @@ pub(super) fn read(
     if !line.is_ascii() && flaw == Some(Flaw::OddKeyUnprotected) {
         return Ok(None);
     }
+    if line.is_empty() && flaw == Some(Flaw::EmptyKeyShared) {
+        return Ok(Some(Vec::new()));
+    }
+    let sign = |byte: &u8| if matches!(byte, b' '..=b'~') { *byte } else { b'?' };
+    let replaced: Vec<u8> = line.iter().map(sign).collect();
+    let line = if flaw == Some(Flaw::OddBytesReplaced) { &replaced } else { line };
     let mut key = match line {
         [b'"', inner @ .., b'"'] => unquoted(inner)?,
         line if line.contains(&b'"') => return Err("the key begins or ends with half a quote"),
+        line if line.contains(&b',') && flaw == Some(Flaw::CommaFirst) => {
+            line.split(|byte| *byte == b',').next().unwrap_or_default().to_vec()
+        }
         line if line.contains(&b',') => return Err("a list of keys: send one"),
         line if line.contains(&b' ') => return Err("the key has a space: quote it"),
         line => line.to_vec(),
@@ -50,7 +59,7 @@ pub(super) fn read(
         key.truncate(LENGTH_MAX);
     }
     match flaw {
-        Some(Flaw::KeyFolded) => key.make_ascii_lowercase(),
+        Some(Flaw::KeyFolded | Flaw::KeyFoldedBlind) => key.make_ascii_lowercase(),
         Some(Flaw::QuotedDiffers) => key = line.to_vec(),
         _ => {}
     }

@@ -13,6 +13,8 @@ pub(super) struct Memory {
     runs: Mutex<JoinSet<()>>,
     live: Mutex<BTreeMap<u64, watch::Receiver<()>>>,
     owners: AtomicU64,
+    /// What a broken protection keeps of keys beside the disk.
+    aside: Mutex<BTreeMap<Vec<u8>, String>>,
 }
 
 /// A claim's owner is alive for as long as this is.
@@ -57,6 +59,17 @@ impl Memory {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.spawn(what);
         while runs.try_join_next().is_some() {}
+    }
+
+    /// Keeps something of a key beside the disk, and returns what was kept before.
+    pub(super) fn keep(&self, key: &[u8], what: &str) -> Option<String> {
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        aside.insert(key.to_vec(), what.to_owned())
+    }
+
+    /// What is kept of a key beside the disk.
+    pub(super) fn kept(&self, key: &[u8]) -> Option<String> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Ends every run where it stands.

@@ -1,7 +1,7 @@
 //! A small protection before the application, right in all that a case looks at; and, on demand, wrong
 //! in one thing.
 //!
-//! 1. [`key`] reads the key, [`identity`] says whose it is and what it was used for.
+//! 1. [`admission`] is what stands before; [`key`] reads the key, [`identity`] says whose it is and what it was used for.
 //! 2. [`claim`] decides from the record: claim, wait, replay or refuse. A claim is on [`disk`] before
 //!    anything runs.
 //! 3. [`attempt`] runs the application in a task of its own and settles, whoever has left meanwhile.
@@ -9,6 +9,7 @@
 //! A crash keeps the [`disk`] and takes the [`memory`]. What it left in flight is in doubt, and is
 //! never run again.
 
+mod admission;
 mod attempt;
 mod claim;
 mod disk;
@@ -27,6 +28,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
+use self::admission::Way;
 use self::disk::{Disk, Id, State, Trouble};
 use self::memory::Memory;
 use self::refusal::Refusal;
@@ -171,7 +173,9 @@ impl Inner {
         // Only the protection says which operation the application runs.
         parts.headers.remove(OPERATION);
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, "/.well-known/idempotency") => return Ok(self.promise()),
+            (&Method::GET, "/.well-known/idempotency") if !self.flawed(Flaw::PublishesNothing) => {
+                return Ok(self.promise());
+            }
             (&Method::GET, "/sent") => {
                 let reference = parts.uri.query().and_then(|q| q.strip_prefix("reference="));
                 let sent = self.sending.list(reference.unwrap_or_default());
@@ -180,7 +184,14 @@ impl Inner {
             _ => {}
         }
         match self.admitted(parts, body).await {
-            Ok(Way::Plain(request)) => self.unprotected(request).await,
+            Ok(Way::Plain(request)) => {
+                let mut reply = self.unprotected(request).await?;
+                if self.flawed(Flaw::NoEtag) {
+                    reply.headers_mut().remove(header::ETAG);
+                }
+                Ok(reply)
+            }
+            Ok(Way::Answered(reply)) => Ok(reply),
             Ok(Way::Keyed(asked)) => {
                 let key = asked.key.clone();
                 let answer = self.answer(asked).await?;
@@ -192,48 +203,6 @@ impl Inner {
             }
             Err(refusal) => Ok(refusal.reply(self.flaw)),
         }
-    }
-
-    /// What stands before the claim: who asks, and under which key.
-    async fn admitted(&self, mut parts: Parts, body: Bytes) -> Result<Way, Refusal> {
-        let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if reads && !self.flawed(Flaw::GetReplays) {
-            return Ok(Way::Plain(Request::from_parts(parts, body)));
-        }
-        let account = identity::account(&parts.headers).ok_or(Refusal::Unauthenticated)?.to_owned();
-        let key = key::read(&parts.headers, self.flaw).map_err(Refusal::Malformed)?;
-        self.precondition(&parts).await?;
-        if self.flawed(Flaw::LostUpdate) {
-            parts.headers.remove(header::IF_MATCH);
-        }
-        let writes_whole = matches!(parts.method, Method::PUT | Method::DELETE);
-        let blind =
-            self.flawed(Flaw::HeedsNoKey) || writes_whole && self.flawed(Flaw::WonWriteConflicts);
-        let Some(key) = key.filter(|_| !blind) else {
-            return Ok(Way::Plain(Request::from_parts(parts, body)));
-        };
-        let id = identity::id(&account, &key, &body, self.flaw);
-        let fingerprint = identity::fingerprint(&parts, &account, &body, self.flaw);
-        let operation = blake3::Hash::from_bytes(id).to_hex().to_string();
-        Ok(Way::Keyed(Asked { parts, body, key, id, fingerprint, operation }))
-    }
-
-    /// A document that stands is not overwritten by whoever does not say which version it knows.
-    async fn precondition(&self, parts: &Parts) -> Result<(), Refusal> {
-        let writes = matches!(parts.method, Method::PUT | Method::DELETE);
-        if !writes
-            || !parts.uri.path().starts_with("/resources/")
-            || parts.headers.contains_key(header::IF_MATCH)
-            || self.flawed(Flaw::NoPrecondition)
-        {
-            return Ok(());
-        }
-        let read = Request::get(parts.uri.path()).body(Bytes::new());
-        let stands = match read {
-            Ok(read) => self.app.run(read).await.is_ok_and(|r| r.status() == StatusCode::OK),
-            Err(_) => false,
-        };
-        if stands { Err(Refusal::PreconditionRequired) } else { Ok(()) }
     }
 
     /// Runs a request that no key protects.
@@ -262,12 +231,6 @@ impl Inner {
             }),
         )
     }
-}
-
-/// How a request goes on.
-enum Way {
-    Plain(Request<Bytes>),
-    Keyed(Asked),
 }
 
 /// The time that keys are compared with which carry their own.

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     Unavailable,
     /// The operation ran, and its outcome is not written down yet.
     NotRecorded,
+    /// What a broken protection says where it should know better.
+    Failed(StatusCode),
 }
 
 impl Refusal {
@@ -37,6 +39,7 @@ impl Refusal {
             Self::InFlight | Self::InDoubt => StatusCode::CONFLICT,
             Self::Spent | Self::TooOld => StatusCode::GONE,
             Self::Unavailable | Self::NotRecorded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(status) => *status,
         }
     }
 
@@ -66,6 +69,7 @@ impl Refusal {
                 ("key-spent", "This key was used, and its reply is no longer kept.".to_owned())
             }
             Self::TooOld => ("key-too-old", "This key is older than what is known.".to_owned()),
+            Self::Failed(_) => ("failed", "The operation failed.".to_owned()),
             Self::Unavailable => (
                 "store-unavailable",
                 "Nothing ran, for it could not be protected; try again with this key.".to_owned(),

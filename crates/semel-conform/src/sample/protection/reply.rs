@@ -15,6 +15,9 @@ use crate::sample::{AppBody, Broken, Flaw};
 /// Says of a reply that it was given before.
 pub(super) const MARKER: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// The date of an application whose clock stands.
+const SOME_DATE: HeaderValue = HeaderValue::from_static("Tue, 24 Nov 2026 08:00:00 GMT");
+
 /// Headers that belong to one exchange (RFC 9110 §7.6.1) or to one caller.
 const NOT_KEPT: [&str; 11] = [
     "connection",
@@ -41,6 +44,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// A success that says nothing.
+    pub(super) fn done() -> Self {
+        let body = Bytes::from_static(b"{}");
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body, streamed: false }
+    }
+
     /// Reads a reply to its end.
     ///
     /// # Errors
@@ -66,9 +75,12 @@ impl Kept {
     }
 
     /// The reply to whoever asked first, with all that it came with.
-    pub(super) fn first(&self) -> Response<AppBody> {
+    pub(super) fn first(&self, flaw: Option<Flaw>) -> Response<AppBody> {
         let mut reply = whole(self.status, "", self.body.clone());
         *reply.headers_mut() = self.headers.clone();
+        if flaw == Some(Flaw::DateReplayed) {
+            reply.headers_mut().insert(header::DATE, SOME_DATE);
+        }
         reply
     }
 
@@ -80,6 +92,9 @@ impl Kept {
             }
         }
         match flaw {
+            Some(Flaw::DateReplayed) => {
+                self.headers.insert(header::DATE, SOME_DATE);
+            }
             Some(Flaw::BinaryAsText) => {
                 self.body = String::from_utf8_lossy(&self.body).into_owned().into();
             }
@@ -118,6 +133,11 @@ impl Kept {
         // A stored reply is for whoever shows the key, and for nobody on the way.
         let no_store = HeaderValue::from_static("no-store");
         headers.entry(header::CACHE_CONTROL).or_insert(no_store);
+        if let (Some(Flaw::CredentialsReplayed), Some(shown)) =
+            (flaw, asked.get(header::AUTHORIZATION))
+        {
+            headers.insert(header::AUTHORIZATION, shown.clone());
+        }
         if flaw != Some(Flaw::NoMarker) {
             headers.insert(MARKER, HeaderValue::from_static("true"));
         }
