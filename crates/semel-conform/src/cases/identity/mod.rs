@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
         "RFC 9110 §5.5: a field value does not include surrounding whitespace"
     ),
     case!(
-        "identity/doubled-line", Must, keys::doubled_line, needs: [],
+        "identity/doubled-line", Should, keys::doubled_line, needs: [],
         "Of requests that bear the caller's key and another one beside it, at most one has the effect.",
         "RFC 9110 §5.3; peers that take the first line, the last one, or both: a proxy that adds its own doubles the operation"
     ),
