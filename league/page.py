@@ -27,18 +27,30 @@ def said(*command):
         return "missing"
 
 
+def told(lines, opening):
+    """The rest of the line that opens so."""
+    found = [line.strip() for line in lines if line.strip().startswith(opening)]
+    return found[0].removeprefix(opening) if found else "–"
+
+
 class Peer:
     """A peer, its setup, and what was found."""
 
-    def __init__(self, name, report):
+    def __init__(self, name, folder, tester):
         self.name = name
         self.setup = tomllib.loads((HERE / "peers" / f"{name}.toml").read_text())
         self.title = self.setup["title"]
-        self.report = json.loads(report.read_text())
+        self.report = json.loads((folder / "report.json").read_text())
         self.cases = {case["id"]: case for case in self.report["cases"]}
         for ident, case in self.cases.items():
             if matches(ident, self.setup.get("not_put", [])):
                 case.update(verdict="skipped", why="does not apply: see the peer's settings")
+        # What follows from the verdicts is the tester's to say, of those that apply.
+        self.shown = folder / "shown.json"
+        self.shown.write_text(json.dumps(self.report))
+        lines = said(tester, "report", str(self.shown)).splitlines()
+        self.grade = told(lines, "Grade ").partition(":")[0]
+        self.promise = told(lines, "It may promise: ")
 
     def not_claimed(self, ident):
         return any(matches(ident, entry["cases"]) for entry in self.setup.get("not_claimed", []))
@@ -64,7 +76,9 @@ def matches(ident, patterns):
 
 def cell(text):
     """Text that may stand in a table or a list, on one line."""
-    text = " ".join(str(text).split()).replace("|", "\\|")
+    text = " ".join(str(text).split())
+    # What a compressed reply reads as is no text.
+    text = "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in text).replace("|", "\\|")
     return text if len(text) <= 240 else text[:239] + "…"
 
 
@@ -101,7 +115,7 @@ def overview(peers):
         failed = str(len(peer.failed("MUST"))) + (f" ({unclaimed} ¹)" if unclaimed else "")
         skipped = str(sum(1 for case in peer.cases.values() if case["verdict"] == "skipped"))
         rows.append([f"[{peer.title}](#{anchor(peer.title)})", peer.setup["store"].partition(" (")[0], musts, failed,
-                     shoulds, str(undecided), skipped, str(peer.report["grade"])])
+                     shoulds, str(undecided), skipped, peer.grade])
     head = ["peer", "store", "MUST held", "MUST failed", "SHOULD held", "not told", "skipped", "grade"]
     return table(head, rows)
 
@@ -137,7 +151,7 @@ def each_peer(peers):
         for entry in peer.setup.get("not_claimed", []):
             names = ", ".join(f"`{pattern}`" for pattern in entry["cases"])
             lines.append(f"- Not claimed ({names}): {entry['why']}.")
-        lines.append(f"- What it may promise, by the tester: {cell(peer.report['promise'])}")
+        lines.append(f"- What it may promise, by the tester: {cell(peer.promise)}")
         for level in ("MUST", "SHOULD"):
             failed = peer.failed(level)
             if not failed:
@@ -164,7 +178,7 @@ def main():
     tester, kit, command = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     names = sorted(path.stem for path in (HERE / "peers").glob("*.toml"))
     asked = command.split()
-    peers = [Peer(name, kit / "run" / name / "report.json") for name in asked or names]
+    peers = [Peer(name, kit / "run" / name, tester) for name in asked or names]
     peers.sort(key=lambda peer: (not peer.name.startswith("semel"), peer.name))
     print("\n".join(overview(peers)))
     if asked:
@@ -175,7 +189,7 @@ def main():
     page = replaced(page, "topics", topics(peers))
     page = replaced(page, "peers", each_peer(peers))
     PAGE.write_text(page)
-    reports = [str(kit / "run" / peer.name / "report.json") for peer in peers]
+    reports = [str(peer.shown) for peer in peers]
     subprocess.run([tester, "report", *reports, "--html", str(kit / "league.html")], check=True)
     print(f"\nwritten: {PAGE} and {kit / 'league.html'}")
 

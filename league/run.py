@@ -8,6 +8,7 @@ the run with 1 after the others had their turn.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,18 +22,24 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SERVICE = [sys.executable, str(HERE / "service.py")]
 START_PATIENCE = 60
+# The same order and choices for each peer.
+SEED = "20261124"
 # Longer than any peer needs; what hangs must not hold up the others.
 RUN_PATIENCE = 600
 
 
 def free_ports(count):
-    """Ports that were free a moment ago, held together so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [str(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
+    """Free ports below those that the system gives to clients: no connection can take one meanwhile."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if str(port) not in ports:
+            ports.append(str(port))
     return ports
 
 
@@ -138,7 +145,7 @@ def judge(tester, name, folder):
         target = folder / "target.toml"
         target.write_text(toml(target_of(peer, places)) + "\n")
         command = [tester, "--target", str(target), *os.environ.get("LEAGUE_ARGUMENTS", "").split()]
-        command += ["--quiet", "--json", str(folder / "report.json")]
+        command += [*peer.get("arguments", []), "--seed", SEED, "--quiet", "--json", str(folder / "report.json")]
         began = time.monotonic()
         code = subprocess.run(command, timeout=RUN_PATIENCE).returncode
         print(f"{name}: {time.monotonic() - began:.0f} s, exit code {code}", flush=True)
