@@ -88,7 +88,10 @@ def table(head, rows):
 
 
 def how_it_was_run(command, tester):
-    commit = said("git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude", "*")
+    commit = said("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")
+    # The page itself may have been written before.
+    if said("git", "-C", str(HERE.parent), "status", "--porcelain", "--", ".", ":!docs/league.md"):
+        commit += "-dirty"
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     machine = f"{model[0].partition(':')[2].strip() if model else platform.machine()}, {os.cpu_count()} cores"
     rows = [
