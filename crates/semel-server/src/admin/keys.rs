@@ -1,14 +1,14 @@
 //! What operators do with keys: list, show, find by key and principal, resolve, void, erase.
 
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, StatusCode};
 use semel::core::machine::{Answer, Resolution};
 use semel::core::store::{Filter, Page};
-use semel::core::{Doubt, Effect, RecordId, Settled, State, StoreError, StoredReply, Timestamp};
+use semel::core::{
+    Doubt, Effect, Policy, RecordId, Settled, State, StoreError, StoredReply, Timestamp,
+};
 use semel::engine::{Applied, Engine};
-use semel::http::extract::{Keying, Within, keying};
-use semel::http::rfc3339;
-use semel::http::route::{KeySource, PrincipalSource};
-use semel::layer::Protection;
+use semel::http::inquiry::{About, Asked};
+use semel::http::{Code, Ways, rfc3339};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -102,46 +102,37 @@ pub(super) async fn show(engine: &Engine, id: RecordId) -> Told {
     }
 }
 
-/// A caller's key, and the value of the header that says whose it is.
+/// A caller's key, the value of the header that says whose it is, and the route where routes differ in how
+/// they read these.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Find {
     key: String,
     principal: Option<String>,
+    path: Option<String>,
+    method: Option<String>,
 }
 
 /// The id of a caller's key, computed here as the layer computes it.
-pub(super) fn find(engine: &Engine, protection: &Protection, asked: &Find) -> Told {
-    let route = protection.routes.default_route();
+pub(super) fn find(engine: &Engine, ways: &Ways, service: &str, asked: Find) -> Told {
     let unreadable = |what: &str| refused(StatusCode::BAD_REQUEST, format!("{what} is unreadable"));
     let Ok(key) = HeaderValue::from_str(&asked.key) else { return unreadable("the key") };
-    let KeySource::Header(key_header) = &route.key else {
-        return refused(StatusCode::BAD_REQUEST, "keys of this route stand in bodies; use the id");
+    let Ok(principal) = asked.principal.as_deref().map(HeaderValue::from_str).transpose() else {
+        return unreadable("the principal");
     };
-    let mut request = Request::post("/").header(key_header, key);
-    let named_by: Option<HeaderName> = match &route.principal {
-        PrincipalSource::Authorization => Some(header::AUTHORIZATION),
-        PrincipalSource::Header(name) => Some(name.clone()),
-        PrincipalSource::Extension | PrincipalSource::None => None,
-    };
-    if let (Some(name), Some(principal)) = (named_by, &asked.principal) {
-        let Ok(value) = HeaderValue::from_str(principal) else {
-            return unreadable("the principal");
-        };
-        request = request.header(name, value);
-    }
-    let Ok(request) = request.body(()) else { return unreadable("the key") };
-    let within =
-        Within { route, service: &protection.service, secret: engine.secret(), now: engine.now() };
-    match keying(&request.into_parts().0, &[], &within) {
-        Ok(Keying::Keyed(keyed)) => {
-            let id = engine.secret().record_id(&keyed.scope, &keyed.key);
-            (StatusCode::OK, json!({ "id": id.to_string() }))
-        }
-        Ok(Keying::NotKeyed(_)) => refused(StatusCode::BAD_REQUEST, "keys do not count here"),
+    let about = About { path: asked.path, method: asked.method };
+    let by = Asked { service, secret: engine.secret(), now: engine.now() };
+    match ways.find(&about, &key, principal.as_ref(), &by) {
+        Ok((id, _)) => (StatusCode::OK, json!({ "id": id.to_string() })),
         Err(problem) => {
-            let entry = problem.code.entry();
-            refused(StatusCode::BAD_REQUEST, format!("{} {}", entry.cause, problem.detail))
+            let cause = problem.code.entry().cause;
+            let told = if problem.code == Code::RouteUnnamed {
+                let flags = "Name it by `path` and `method`: --path and --method of `semel keys`.";
+                format!("{cause} {} {flags}", problem.detail)
+            } else {
+                format!("{cause} {}", problem.detail)
+            };
+            refused(StatusCode::BAD_REQUEST, told.trim_end())
         }
     }
 }
@@ -192,7 +183,14 @@ pub(super) enum Act {
 }
 
 /// Does it. Noted before (an act without a note is not done) and after (what came of it).
-pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) -> Told {
+/// A void holds as long as `policy` remembers.
+pub(super) async fn act(
+    engine: &Engine,
+    audit: &Audit,
+    id: RecordId,
+    act: Act,
+    policy: &Policy,
+) -> Told {
     let (name, asked) = match act {
         Act::Resolve(word) => ("resolve", word.told()),
         Act::Void => ("void", Value::Null),
@@ -205,7 +203,7 @@ pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) 
     }
     let applied = match act {
         Act::Resolve(word) => engine.resolve(id, word.resolution()).await,
-        Act::Void => engine.void(id, None, &semel::core::Policy::default()).await,
+        Act::Void => engine.void(id, None, policy).await,
         Act::Erase => engine.erase(id).await,
     };
     let told = match applied {

@@ -6,7 +6,7 @@
 //! | `GET /health/ready` | 200 while it takes requests and its store answers, else 503 |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /v1/keys?state=&before_ms=&after=&limit=` | a page of records |
-//! | `POST /v1/keys/find` `{key, principal}` | the id of a caller's key |
+//! | `POST /v1/keys/find` `{key, principal, path?, method?}` | the id of a caller's key |
 //! | `GET /v1/keys/ID` | one record |
 //! | `POST /v1/keys/ID/resolve` `{outcome: done, status?}` or `{outcome: released}` | |
 //! | `POST /v1/keys/ID/void`, `POST /v1/keys/ID/erase` `{}` | |
@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
 use semel::core::RecordId;
 use semel::engine::Engine;
-use semel::http::rfc3339;
+use semel::http::{Ways, rfc3339};
 use semel::layer::Protection;
 use semel::store::embedded::{EmbeddedStore, Stats};
 use serde::de::DeserializeOwned;
@@ -48,6 +48,7 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     engine: Engine,
     protection: Protection,
+    ways: Ways,
     log: Option<Arc<EmbeddedStore>>,
     metrics: PrometheusHandle,
     access: Access,
@@ -68,7 +69,18 @@ impl Service {
         audit: Audit,
     ) -> Self {
         let (draining, opened) = (AtomicBool::new(false), Instant::now());
-        Self(Arc::new(Inner { engine, protection, log, metrics, access, audit, draining, opened }))
+        let ways = Ways::of(&protection.routes);
+        Self(Arc::new(Inner {
+            engine,
+            protection,
+            ways,
+            log,
+            metrics,
+            access,
+            audit,
+            draining,
+            opened,
+        }))
     }
 
     /// From now on the process is not ready.
@@ -109,7 +121,7 @@ impl Inner {
                 }
             }
             (Method::POST, ["v1", "keys", "find"]) => match read::<Find>(body).await {
-                Ok(asked) => keys::find(&self.engine, &self.protection, &asked),
+                Ok(asked) => keys::find(&self.engine, &self.ways, &self.protection.service, asked),
                 Err(told) => told,
             },
             (Method::GET, ["v1", "keys", id]) => match RecordId::parse(id) {
@@ -133,7 +145,7 @@ impl Inner {
             "erase" => Act::Erase,
             _ => return refused(StatusCode::NOT_FOUND, "there is nothing here"),
         };
-        keys::act(&self.engine, &self.audit, id, act).await
+        keys::act(&self.engine, &self.audit, id, act, &self.ways.first().policy).await
     }
 
     async fn ready(&self) -> Told {

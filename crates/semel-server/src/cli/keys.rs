@@ -71,6 +71,14 @@ struct Which {
         requires = "key"
     )]
     principal: Option<String>,
+
+    /// The path that the key was sent to, where routes differ in how they read keys
+    #[arg(long, value_name = "PATH", requires = "key")]
+    path: Option<String>,
+
+    /// The method that the key was sent by, where methods of that path differ
+    #[arg(long, value_name = "METHOD", requires = "path")]
+    method: Option<String>,
 }
 
 fn id(given: &str) -> Result<RecordId, String> {
@@ -83,7 +91,8 @@ fn id(given: &str) -> Result<RecordId, String> {
 #[command(after_help = "\
 Examples:
   semel keys show ID
-  semel keys show --key KEY --principal 'Bearer sk_live_1' --json")]
+  semel keys show --key KEY --principal 'Bearer sk_live_1' --json
+  semel keys show --key KEY --principal acme --path /v1/charges --method PUT")]
 struct ShowArgs {
     #[command(flatten)]
     which: Which,
@@ -193,7 +202,9 @@ impl Which {
         if let Some(id) = self.id {
             return Ok(id.to_string());
         }
-        let asked = json!({ "key": self.key, "principal": self.principal });
+        let asked = json!({
+            "key": self.key, "principal": self.principal, "path": self.path, "method": self.method,
+        });
         let found = remote.post("/v1/keys/find", &asked).await?;
         match found["id"].as_str() {
             Some(id) => Ok(id.to_owned()),

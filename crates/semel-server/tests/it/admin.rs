@@ -208,3 +208,37 @@ async fn keys_are_voided_and_erased_and_each_act_is_noted() {
     assert!(!noted.contains("key-400") && !noted.contains("caller-one"), "{noted}");
     assert_eq!(upstream.effects(), 1);
 }
+
+/// Operators found keys as the default route reads them: those of other routes were not known, and a void
+/// held for nothing.
+#[tokio::test]
+async fn a_key_is_found_on_the_route_that_reads_it_in_its_own_way() {
+    let upstream = Upstream::start().await;
+    let file = "[defaults]\nmemory = \"60d\"\n[[route]]\npath = \"/tenants\"\nscope = \"header:X-Tenant\"\nmemory = \"90d\"
+[[route]]\npath = \"/put\"\nmatch_methods = [\"PUT\"]\nmethods = [\"PUT\"]\nkey_in = \"header:X-Key\"\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    let charge = |key: &str| Request::post("/tenants", BODY).key(key).header("X-Tenant", "a");
+    ask(semel.addr, &charge("key-0001-abcdefgh")).await;
+    let named = ["--principal", "a", "--path", "/tenants"];
+    let found = keys(&semel, &[&["show", "--key", "key-0001-abcdefgh"], &named[..]].concat()).await;
+    assert_eq!(object(&found)["state"], "completed");
+
+    let unnamed = keys(&semel, &["show", "--key", "key-0001-abcdefgh", "--principal", "a"]).await;
+    assert_eq!(unnamed.code, Some(2), "{}", unnamed.stderr);
+    assert!(unnamed.stderr.contains("--path"), "{}", unnamed.stderr);
+    let method = ["--path", "/put", "--method", "PTU"];
+    let wrong =
+        keys(&semel, &[&["show", "--key", "key-0001-abcdefgh"], &method[..]].concat()).await;
+    assert!(wrong.stderr.contains("PTU"), "{}", wrong.stderr);
+
+    let voided = [&["void", "--yes", "--key", "key-0002-abcdefgh"], &named[..]].concat();
+    assert_eq!(object(&keys(&semel, &voided).await)["state"], "void");
+    let late = ask(semel.addr, &charge("key-0002-abcdefgh")).await;
+    assert_eq!(late.json()["code"], "SEM-0207");
+    assert_eq!(upstream.effects(), 1);
+    // It holds as long as any route remembers.
+    let about = Request::new("GET", "/.well-known/idempotency/key?path=/tenants");
+    let about = about.key("key-0002-abcdefgh").header("X-Tenant", "a");
+    let memory = ask(semel.addr, &about).await.json()["memory"].as_u64().unwrap();
+    assert!(memory > 89 * 86_400, "{memory}");
+}

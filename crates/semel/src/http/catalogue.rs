@@ -201,8 +201,8 @@ pub const ENTRIES: [Entry; 31] = [
         )
     },
     Entry {
-        cause: "Routes of this API read this key, or whose it is, in ways of their own, and the request does not say which route it is about.",
-        advice: "Name the path that the key was sent to, as in /.well-known/idempotency/key?path=/v1/charges.",
+        cause: "It is not certain which route this inquiry is about.",
+        advice: "Name the path that the key was sent to, and the method where it matters, as in /.well-known/idempotency/key?path=/v1/charges&method=PUT.",
         ..entry(Code::RouteUnnamed, 111, "route-unnamed", 400, "Inquiry names no route")
     },
     Entry {
@@ -281,7 +281,7 @@ pub const ENTRIES: [Entry; 31] = [
     },
     Entry {
         cause: "The operation ran, and its outcome is not yet safely written down.",
-        advice: "Send the same request with the same key again, after the time in Retry-After; it will not run a second time.",
+        advice: "Send the same request with the same key again, after the time in Retry-After.",
         word: Word::InFlight,
         ..entry(Code::NotRecorded, 303, "not-recorded", 503, "Outcome not yet recorded")
     },

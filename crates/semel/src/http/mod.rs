@@ -11,6 +11,7 @@
 pub mod catalogue;
 pub mod cors;
 pub mod extract;
+pub mod inquiry;
 mod instant;
 pub mod prefer;
 mod principal;
@@ -21,6 +22,7 @@ pub mod routes;
 pub mod status;
 
 pub use catalogue::Code;
+pub use inquiry::Ways;
 pub use instant::rfc3339;
 pub use principal::StablePrincipal;
 pub use problem::{Problem, Retry};

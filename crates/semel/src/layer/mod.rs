@@ -57,7 +57,6 @@ mod browser;
 mod capture;
 mod keyed;
 mod meters;
-mod named;
 mod observe;
 mod path;
 mod promise;

@@ -15,17 +15,18 @@ use super::SOON;
 use super::answer::problem_response;
 use super::body::Body;
 use super::browser::names_read;
-use super::named::{chosen, named};
 use super::service::Shared;
 use crate::engine::{Applied, Known, Standing};
 use crate::http::cors::preflight;
+use crate::http::inquiry::{About, Asked, Named};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
 use crate::http::{Problem, rfc3339};
 
 /// Answers a request below [`RESERVED`], to browsers as the `cors` says of the route that it is about: the
-/// default route's where it names none.
+/// first one's where it names none.
 pub(super) async fn answer(shared: &Shared, request: &Parts) -> Response<Body> {
-    let chosen = chosen(shared, request);
+    let about = About::from_query(request.uri.query().unwrap_or_default());
+    let chosen = about.and_then(|about| shared.ways.chosen(&about)).ok().flatten();
     let route = chosen.as_ref().unwrap_or(shared.ways.first());
     let Some(cors) = &route.cors else { return answer_directly(shared, request).await };
     let origin = request.headers.get(header::ORIGIN);
@@ -68,6 +69,12 @@ async fn answer_directly(shared: &Shared, request: &Parts) -> Response<Body> {
         },
     };
     done.unwrap_or_else(|problem| problem_response(*problem))
+}
+
+/// The record that the request's key and principal name.
+fn named(shared: &Shared, request: &Parts) -> Named {
+    let (service, engine) = (&shared.protection.service, &shared.engine);
+    shared.ways.named(request, &Asked { service, secret: engine.secret(), now: engine.now() })
 }
 
 async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {

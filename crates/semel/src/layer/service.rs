@@ -13,13 +13,13 @@ use tower::{Layer, Service};
 
 use super::body::{Body, BoxError};
 use super::meters::Meters;
-use super::named::Ways;
 use super::path;
 use super::promise::Protection;
 use super::quota::Quotas;
 use super::twins::Twins;
 use crate::engine::Engine;
 use crate::http::extract::{Keying, Within, keying};
+use crate::http::inquiry::Ways;
 use crate::http::routes::RoutesError;
 use crate::http::{Problem, Route};
 

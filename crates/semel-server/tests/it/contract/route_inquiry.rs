@@ -90,3 +90,43 @@ mode = \"observe\"\nscope = \"header:X-Tenant\"\n[[route]]\npath = \"/body\"\nke
     let other = asking("GET", "", 1).key("order-7-Zk93JsT0qLx2");
     assert_eq!(state(&semel, &other).await, "absent");
 }
+
+#[tokio::test]
+async fn a_route_that_is_named_wrongly_is_not_guessed() {
+    let upstream = Upstream::start().await;
+    let file = "[defaults]\nmethods = [\"POST\", \"PATCH\"]\n[[route]]\npath = \"/put\"\nmatch_methods = [\"PUT\"]
+methods = [\"PUT\"]\nkey_in = \"header:X-Key\"\nscope = \"header:X-Tenant\"\n[[route]]
+path = \"/free\"\nrequired = \"off\"\n[[route]]\npath = \"/watch\"\nmode = \"observe\"\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    let about =
+        |query: &str| asking("GET", query, 1).header("X-Key", &key(1)).header("X-Tenant", "a");
+    for (query, told) in [
+        // PUT is read in one way there and POST in another.
+        ("?path=/put", "names no method"),
+        ("?path=/put&method=PTU", "PTU"),
+        ("?path=/put&method=P%20T", "method"),
+        ("?path=/put&method=put", "Did you mean `PUT`?"),
+        ("?path=/put&method=GET", "GET"),
+        ("?path=/elsewhere&method=DELETE", "DELETE"),
+        ("?path=/free", "/free"),
+        ("?path=/watch", "/watch"),
+        ("?path=put", "begin with `/`"),
+        ("?path=", "begin with `/`"),
+        ("?path=/put?x=1&method=PUT", "query"),
+        ("?path=/put&path=/elsewhere&method=PUT", "twice"),
+        ("?path=/put&method=PUT&method=POST", "twice"),
+        ("?method=PUT", "names no path"),
+    ] {
+        for verb in ["GET", "DELETE"] {
+            let refused =
+                ask(semel.addr, &Request { method: verb.to_owned(), ..about(query) }).await;
+            assert_eq!(said(&refused), UNNAMED, "{verb} {query}: {}", refused.text());
+            let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains(told), "{query}: {told:?} is not in {detail:?}");
+        }
+    }
+    for query in ["?path=/put&method=PUT", "?path=/put&method=POST", "?path=/elsewhere"] {
+        assert_eq!(state(&semel, &about(query)).await, "absent", "{query}");
+    }
+    assert_eq!(upstream.effects(), 0);
+}

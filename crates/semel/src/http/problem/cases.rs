@@ -50,10 +50,10 @@ impl Problem {
         Self { allow: allow.to_vec(), ..Self::request(Code::MethodUnknown, "") }
     }
 
-    /// An inquiry that could be about several records.
+    /// An inquiry of which it is not certain which record it is about.
     #[must_use]
-    pub fn route_unnamed() -> Self {
-        Self::request(Code::RouteUnnamed, "")
+    pub fn route_unnamed(why: impl Into<String>) -> Self {
+        Self::request(Code::RouteUnnamed, why)
     }
 
     /// The key belongs to another request, whose effect is `effect`.
