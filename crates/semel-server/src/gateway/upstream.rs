@@ -7,7 +7,7 @@
 
 use std::error::Error as _;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
@@ -71,7 +71,7 @@ pub(crate) trait Upstream<B>: Clone + Send + Sync + 'static {
 pub(crate) struct Patience {
     /// For a connection: DNS, TCP and TLS together.
     pub connect: Duration,
-    /// For an answer: its head, and for a keyed request its end.
+    /// For an answer once there is a connection: its head, and for a keyed request its end.
     pub reply: Duration,
     /// How long an idle connection is kept. Below the upstream's own, or requests race its close.
     pub idle: Duration,
@@ -132,15 +132,26 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Unanswered> {
-        // Connecting has its own, shorter limit, so this one can only end a request that has a
-        // connection: a time-out here is never proof.
-        let limit = self.patience.connect + self.patience.reply;
-        match tokio::time::timeout(limit, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(judge(&error)),
-            Err(_) => Err(Unanswered::TooSlow { after: self.patience.reply }),
-        }
+    async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, Unanswered> {
+        // The time for an answer begins with a connection, for which there is a limit of its own: so it only
+        // ever ends a request that may have been sent, and is never proof.
+        let mut connection = capture_connection(&mut request);
+        let connected = async {
+            connection.wait_for_connection_metadata().await;
+        };
+        let mut answer = pin!(self.client.request(request));
+        let early = tokio::select! {
+            biased;
+            answer = &mut answer => Some(answer),
+            () = connected => None,
+        };
+        let answer = match early {
+            Some(answer) => answer,
+            None => tokio::time::timeout(self.patience.reply, answer)
+                .await
+                .map_err(|_| Unanswered::TooSlow { after: self.patience.reply })?,
+        };
+        answer.map_err(|error| judge(&error))
     }
 }
 

@@ -154,7 +154,9 @@ async fn an_upstream_that_fails_is_told_as_such() {
     assert!(reply.text().contains("nothing of the request was sent"), "{}", reply.text());
 
     let upstream = Upstream::start().await;
-    let semel = serve(upstream.addr).arg("--reply-timeout", "100ms").start().await;
+    let patience =
+        serve(upstream.addr).arg("--reply-timeout", "100ms").arg("--connect-timeout", "10m");
+    let semel = patience.start().await;
     upstream.next(vec![Act::Reset]);
     let reply = ask(semel.addr, &Request::post("/", "{}")).await;
     assert_eq!(reply.status, 502);

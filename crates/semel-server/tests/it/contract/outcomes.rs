@@ -119,7 +119,10 @@ async fn no_connection_means_that_nothing_happened() {
 #[tokio::test]
 async fn no_whole_reply_is_in_doubt_for_each_way_to_break_off() {
     let upstream = Upstream::start().await;
-    let semel = serve(upstream.addr).arg("--reply-timeout", "150ms").start().await;
+    // The time for a connection is no part of the time for an answer.
+    let patience =
+        serve(upstream.addr).arg("--reply-timeout", "150ms").arg("--connect-timeout", "10m");
+    let semel = patience.start().await;
     let head = "HTTP/1.1 201 Created\r\n";
     let broken = [
         ("reset before the first byte", vec![Act::Reset]),
