@@ -61,7 +61,10 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         TRANSFER_ENCODING,
         UPGRADE,
     ] {
-        headers.remove(name);
+        // Mostly absent: a look at the few names there are is cheaper than hashing each of these.
+        if headers.keys().any(|there| *there == name) {
+            headers.remove(name);
+        }
     }
     upgrade
 }

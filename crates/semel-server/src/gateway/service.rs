@@ -22,11 +22,20 @@ use super::reply_body::ReplyBody;
 use super::upstream::{BoxError, Unanswered, Upstream};
 use super::{keyed, tunnel};
 
-/// The reverse proxy.
-#[derive(Clone, Debug)]
-pub(crate) struct Gateway<U> {
+/// The reverse proxy. Cloned at every request, so clones share all of it.
+#[derive(Debug)]
+pub(crate) struct Gateway<U>(Arc<Inner<U>>);
+
+impl<U> Clone for Gateway<U> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Inner<U> {
     upstream: U,
-    rules: Arc<Rules>,
+    rules: Rules,
     /// The reply to a keyed request must be whole so long after it was sent, up to the size that its
     /// route keeps. Longer ones are passed on as they come, and may take their time.
     reply_time: Duration,
@@ -35,7 +44,7 @@ pub(crate) struct Gateway<U> {
 impl<U> Gateway<U> {
     /// Before `upstream`, by these rules.
     pub(crate) fn new(upstream: U, rules: Rules, reply_time: Duration) -> Self {
-        Self { upstream, rules: Arc::new(rules), reply_time }
+        Self(Arc::new(Inner { upstream, rules, reply_time }))
     }
 }
 
@@ -54,7 +63,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let this = self.clone();
+        let this = Arc::clone(&self.0);
         match request.extensions_mut().remove::<Attempt>() {
             Some(attempt) => Box::pin(async move { Ok(execute(this, request, attempt).await) }),
             None => Box::pin(async move { Ok(pass(this, request).await) }),
@@ -64,7 +73,7 @@ where
 
 /// A keyed request, whose outcome somebody will be told of.
 async fn execute<U, B>(
-    gateway: Gateway<U>,
+    gateway: Arc<Inner<U>>,
     request: Request<B>,
     attempt: Attempt,
 ) -> Response<ReplyBody>
@@ -109,7 +118,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 /// An unkeyed request: streamed through both ways.
-async fn pass<U, B>(gateway: Gateway<U>, mut request: Request<B>) -> Response<ReplyBody>
+async fn pass<U, B>(gateway: Arc<Inner<U>>, mut request: Request<B>) -> Response<ReplyBody>
 where
     U: Upstream<B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use semel_core::{Fence, Key, Record, RecordId, Secret};
 use tokio::time::Instant;
 
-/// One execution of an operation, as its handler sees it.
+/// One execution of an operation, as its handler sees it; clones share it.
 #[derive(Clone)]
-pub struct Attempt {
+pub struct Attempt(Arc<Inner>);
+
+struct Inner {
     id: RecordId,
     fence: Fence,
     number: u32,
     caller_key: Key,
     secret: Secret,
-    lease: Arc<Mutex<Instant>>,
+    lease: Mutex<Instant>,
 }
 
 impl Attempt {
@@ -25,51 +27,51 @@ impl Attempt {
         record: &Record,
         lease_end: Instant,
     ) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             id,
             fence: record.fence,
             number: record.attempt,
             caller_key: key.clone(),
             secret: secret.clone(),
-            lease: Arc::new(Mutex::new(lease_end)),
-        }
+            lease: Mutex::new(lease_end),
+        }))
     }
 
     /// The name of the operation in the store.
     #[must_use]
-    pub const fn id(&self) -> RecordId {
-        self.id
+    pub fn id(&self) -> RecordId {
+        self.0.id
     }
 
     /// To be handed to whatever can compare: a later execution of the same key has a greater one.
     #[must_use]
-    pub const fn fence(&self) -> Fence {
-        self.fence
+    pub fn fence(&self) -> Fence {
+        self.0.fence
     }
 
     /// Which execution this is, from 1.
     #[must_use]
-    pub const fn number(&self) -> u32 {
-        self.number
+    pub fn number(&self) -> u32 {
+        self.0.number
     }
 
     /// The key to pass on as `Idempotency-Key`: the same at every attempt, useless for reading the
     /// stored reply.
     #[must_use]
     pub fn key(&self) -> String {
-        self.secret.derived_key(&self.id, "")
+        self.0.secret.derived_key(&self.0.id, "")
     }
 
     /// The key for one of several calls that the handler makes, by a name of its own choice.
     #[must_use]
     pub fn child_key(&self, name: &str) -> String {
-        self.secret.derived_key(&self.id, name)
+        self.0.secret.derived_key(&self.0.id, name)
     }
 
     /// The caller's own key, for a route that passes it on.
     #[must_use]
-    pub const fn caller_key(&self) -> &Key {
-        &self.caller_key
+    pub fn caller_key(&self) -> &Key {
+        &self.0.caller_key
     }
 
     /// Whether the lease still runs, by this process's monotonic clock, counted from before the
@@ -77,11 +79,11 @@ impl Attempt {
     /// says no, send nothing and report *released*.
     #[must_use]
     pub fn may_begin(&self) -> bool {
-        Instant::now() < *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+        Instant::now() < *self.0.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn renewed(&self, lease_end: Instant) {
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease_end;
+        *self.0.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease_end;
     }
 
     /// The record is somebody else's now.
@@ -93,9 +95,9 @@ impl Attempt {
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
-            .field("id", &self.id)
-            .field("fence", &self.fence)
-            .field("number", &self.number)
+            .field("id", &self.0.id)
+            .field("fence", &self.0.fence)
+            .field("number", &self.0.number)
             .finish_non_exhaustive()
     }
 }

@@ -151,7 +151,8 @@ impl Inner {
         };
         drop(place);
         own_task.entered().await;
-        self.run_granted(operation, granted, policy, bounds.settle, handler, told).await;
+        // Boxed, for a retry comes past here with a future that is copied whole, and never gets here.
+        Box::pin(self.run_granted(operation, granted, policy, bounds.settle, handler, told)).await;
     }
 
     /// Where nothing more may run, a key that is known is answered as ever.

@@ -163,13 +163,12 @@ fn note(headers: &mut HeaderMap, applied: Option<HeaderValue>, warnings: [Option
 
 /// What the caller is warned of, whatever it is answered.
 fn warnings(shared: &Shared, keyed: &Keyed, fingerprint: &Fingerprint) -> [Option<HeaderValue>; 2] {
-    let secret = shared.engine.secret();
     let weak = keyed.weak.map(weak_key_warning);
-    let changed = shared.twins.principal_changed(secret, &keyed.scope, &keyed.key, fingerprint);
+    let changed = shared.twins.principal_changed(&keyed.scope, &keyed.key, fingerprint);
     if changed {
         shared.meters.principal_changed.increment(1);
         tracing::warn!(
-            record = %secret.record_id(&keyed.scope, &keyed.key).short(),
+            record = %shared.engine.secret().record_id(&keyed.scope, &keyed.key).short(),
             "one key with one request under two principals: if a credential was rotated, a retry runs a second time; name a stable principal for the route"
         );
     }

@@ -95,7 +95,7 @@ fn watch(
     let (watching, route) = (Arc::clone(shared), Arc::clone(route));
     let whole = Seen {
         held: BytesMut::new(),
-        hasher: BodyHasher::new(shared.engine.secret()),
+        hasher: Box::new(BodyHasher::new(shared.engine.secret())),
         len: 0,
         memory: if keyed.is_some() { route.body_memory_max } else { route.body_max },
     };
@@ -194,7 +194,7 @@ fn word(answered: &Answered<()>) -> Word {
 struct Seen {
     /// Up to `memory` bytes of it.
     held: BytesMut,
-    hasher: BodyHasher,
+    hasher: Box<BodyHasher>,
     len: u64,
     memory: u64,
 }

@@ -24,6 +24,9 @@ use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENCY_STATUS};
 use crate::http::{Route, Status, Word};
 
 /// Answers a request.
+///
+/// The longer paths are boxed, here and below: a future is as long as its longest path, and is copied
+/// whole into the box of every request, also of those that only pass through.
 pub(super) async fn answer<S, B, RB>(
     shared: Arc<Shared>,
     request: Request<B>,
@@ -40,7 +43,7 @@ where
 {
     let (parts, body) = request.into_parts();
     if is_reserved(parts.uri.path()) {
-        return Ok(reserved::answer(&shared, &parts).await);
+        return Ok(Box::pin(reserved::answer(&shared, &parts)).await);
     }
     // A preflight speaks of another request, so it falls under that one's route.
     let preflight = preflight(&parts.method, &parts.headers);
@@ -49,7 +52,9 @@ where
     let browser = Browser::of(&route, &parts, preflight.is_some());
     let mut response = match route.mode {
         Mode::Enforce => enforce(&shared, route, parts, body, inner).await?,
-        Mode::Observe => observe::pass(&shared, route, parts, Body::boxed(body), inner).await?,
+        Mode::Observe => {
+            Box::pin(observe::pass(&shared, route, parts, Body::boxed(body), inner)).await?
+        }
     };
     if let Some(browser) = browser {
         browser.tell(&mut response);
@@ -91,7 +96,7 @@ where
         };
         return match shared.keying(&parts, held, &route) {
             Ok(Keying::Keyed(keyed)) => {
-                keyed::answer(shared, Call { route, keyed, parts, body }, inner).await
+                Box::pin(keyed::answer(shared, Call { route, keyed, parts, body }, inner)).await
             }
             Ok(Keying::NotKeyed(not)) => unkeyed(parts, body.into_body(), inner, not).await,
             Err(problem) => Ok(problem_response(*problem)),
@@ -101,7 +106,9 @@ where
         Ok(Keying::Keyed(keyed)) => {
             let bounds = Bounds { memory: route.body_memory_max, max: route.body_max };
             match gather(body, bounds, secret).await {
-                Ok(body) => keyed::answer(shared, Call { route, keyed, parts, body }, inner).await,
+                Ok(body) => {
+                    Box::pin(keyed::answer(shared, Call { route, keyed, parts, body }, inner)).await
+                }
                 Err(problem) => Ok(problem_response(*problem)),
             }
         }

@@ -171,12 +171,13 @@ impl Held {
 #[derive(Debug)]
 struct Spool {
     file: File,
-    hasher: BodyHasher,
+    /// Boxed: it is long, and would stretch the future of every request, of which few are spooled.
+    hasher: Box<BodyHasher>,
 }
 
 impl Spool {
     async fn open(secret: &Secret) -> Result<Self, Box<Problem>> {
-        let hasher = BodyHasher::new(secret);
+        let hasher = Box::new(BodyHasher::new(secret));
         off_thread(move || Ok(Self { file: nameless()?, hasher })).await
     }
 
@@ -340,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_takes_nothing_more_is_a_problem_and_never_a_shorter_body() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let spool = Spool { file: full, hasher: BodyHasher::new(&secret()) };
+        let spool = Spool { file: full, hasher: Box::new(BodyHasher::new(&secret())) };
         let problem = spool.append(Bytes::from_static(b"x")).await.unwrap_err();
         assert_eq!(*problem, Problem::body_not_spooled(crate::layer::SOON));
     }

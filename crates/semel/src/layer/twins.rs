@@ -7,46 +7,50 @@
 //! at most twice [`ENTRIES_MAX`] keys; beyond that the oldest half is forgotten.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use semel_core::{Fingerprint, Key, Scope, Secret, Span};
+use semel_core::{Fingerprint, Key, Scope, Span};
 use tokio::time::Instant;
 
 /// How long a key is remembered at least, where there is room.
 const SPAN: Span = Span::from_secs(5 * 60);
-/// Entries of one half: some 4 MiB.
+/// Entries of one half: some 2 MiB.
 const ENTRIES_MAX: usize = 1 << 16;
 
 /// Who sent which key with which request, lately.
 #[derive(Debug)]
-pub(super) struct Twins(Mutex<Halves>);
+pub(super) struct Twins {
+    /// Keyed at random for this process.
+    hash: RandomState,
+    halves: Mutex<Halves>,
+}
 
 #[derive(Debug)]
 struct Halves {
-    young: HashMap<[u8; 32], [u8; 8]>,
-    old: HashMap<[u8; 32], [u8; 8]>,
+    young: HashMap<u64, u64>,
+    old: HashMap<u64, u64>,
     turns: Instant,
 }
 
 impl Twins {
     pub(super) fn new() -> Self {
         let turns = Instant::now() + SPAN.to_duration();
-        Self(Mutex::new(Halves { young: HashMap::new(), old: HashMap::new(), turns }))
+        let halves = Mutex::new(Halves { young: HashMap::new(), old: HashMap::new(), turns });
+        Self { hash: RandomState::new(), halves }
     }
 
     /// Whether another principal was seen lately with this key and this request. Remembers this one.
     pub(super) fn principal_changed(
         &self,
-        secret: &Secret,
         scope: &Scope,
         key: &Key,
         fingerprint: &Fingerprint,
     ) -> bool {
-        let what = secret.principal(&[&fingerprint.digest, key.as_bytes()].concat());
-        let [a, b, c, d, e, f, g, h, ..] = secret.principal(scope.principal());
-        let who = [a, b, c, d, e, f, g, h];
-        let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = self.hash.hash_one((&fingerprint.digest, key.as_bytes()));
+        let who = self.hash.hash_one(scope.principal());
+        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         halves.turn(Instant::now());
         let before = halves.young.insert(what, who).or_else(|| halves.old.get(&what).copied());
         before.is_some_and(|before| before != who)
@@ -72,17 +76,17 @@ mod tests {
     use semel_core::Principal;
     use tokio::time::{Duration, advance};
 
-    struct Seen(Twins, Secret);
+    struct Seen(Twins);
 
     impl Seen {
         fn new() -> Self {
-            Self(Twins::new(), Secret::new(&[7; 32]))
+            Self(Twins::new())
         }
 
         fn ask(&self, who: &str, key: &str, body: u8) -> bool {
             let scope = Scope::new("test", Principal::named(who.as_bytes()).unwrap());
             let fingerprint = Fingerprint { digest: [body; 16], ..Fingerprint::default() };
-            self.0.principal_changed(&self.1, &scope, &Key::from_text(key).unwrap(), &fingerprint)
+            self.0.principal_changed(&scope, &Key::from_text(key).unwrap(), &fingerprint)
         }
     }
 
@@ -110,13 +114,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
         let seen = Seen::new();
-        let mut halves = seen.0.0.lock().unwrap();
+        let mut halves = seen.0.halves.lock().unwrap();
         let now = Instant::now();
-        for n in 0..3 * ENTRIES_MAX as u64 {
-            let mut what = [0; 32];
-            what[..8].copy_from_slice(&n.to_le_bytes());
+        for what in 0..3 * ENTRIES_MAX as u64 {
             halves.turn(now);
-            halves.young.insert(what, [0; 8]);
+            halves.young.insert(what, 0);
         }
         assert!(halves.young.len() + halves.old.len() <= 2 * ENTRIES_MAX);
     }
