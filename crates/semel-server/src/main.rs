@@ -19,6 +19,10 @@ mod telemetry;
 
 use std::process::ExitCode;
 
+/// Some forty allocations a request, many of them freed by another thread than they were made by.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }
