@@ -7,7 +7,7 @@ use semel_core::Policy;
 use semel_core::machine::{Event, Step, Write, step};
 use semel_core::record::Record;
 use semel_core::store::{Filter, Listing, Page, Put, Status, StoreError, Swapped};
-use semel_core::{RecordId, State};
+use semel_core::{RecordId, State, Timestamp};
 
 use tokio::time::Instant;
 
@@ -30,21 +30,22 @@ pub(super) async fn run(engine: Weak<Inner>) {
 }
 
 impl Inner {
-    /// Handles all that is due, a batch at a time.
+    /// Handles all that is due, a batch at a time. What is due it judges by the very time that it was told is
+    /// right: the clock may have jumped since, and other answers have told the engine so.
     pub(super) async fn sweep(self: &Arc<Self>) -> Result<(), StoreError> {
         let asked = Instant::now();
         let Status { at, deletion_paused, .. } = self.status().await?;
         self.clock.observe(at, asked);
         if deletion_paused.is_some() {
-            return self.sweep_lapsed().await;
+            return self.sweep_lapsed(at).await;
         }
         loop {
-            let due = self.bounded(self.store.due(self.clock.now(), BATCH)).await?;
+            let due = self.bounded(self.store.due(at, BATCH)).await?;
             let full = due.len() == BATCH;
             let mut done = false;
             for (id, record) in due {
                 // One record that cannot be written must not keep all behind it from their turn.
-                match self.sweep_one(id, record).await {
+                match self.sweep_one(id, record, at).await {
                     Ok(written) => done |= written,
                     Err(error) => tracing::warn!(record = %id.short(), %error, "a sweep failed"),
                 }
@@ -57,13 +58,13 @@ impl Inner {
 
     /// While the store's clock looks wrong no reply and no key may go, but leases lapse all the
     /// same. What is due is no help here: it begins with all that has to stay.
-    async fn sweep_lapsed(&self) -> Result<(), StoreError> {
+    async fn sweep_lapsed(&self, at: Timestamp) -> Result<(), StoreError> {
         let filter = Filter { state: Some(State::InFlight), before: None };
         let mut page = Page { after: None, limit: BATCH };
         loop {
             let Listing { records, next } = self.bounded(self.store.list(filter, page)).await?;
             for (id, record) in records {
-                self.sweep_one(id, record).await?;
+                self.sweep_one(id, record, at).await?;
             }
             page.after = match next {
                 None => return Ok(()),
@@ -73,9 +74,14 @@ impl Inner {
     }
 
     /// Whether something was written.
-    async fn sweep_one(&self, id: RecordId, record: Record) -> Result<bool, StoreError> {
+    async fn sweep_one(
+        &self,
+        id: RecordId,
+        record: Record,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let policy = Policy::default();
-        let Step { write, .. } = step(Some(&record), &Event::Sweep, self.clock.now(), &policy);
+        let Step { write, .. } = step(Some(&record), &Event::Sweep, at, &policy);
         let put = match write {
             Write::Keep => return Ok(false),
             Write::Put(next) => Put::Record(next),

@@ -19,6 +19,7 @@ use semel::engine::{
 use semel::entropy::SystemEntropy;
 use semel::store::MemoryStore;
 use semel::time::WallClock;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 /// 2026-01-01T00:00:00Z.
@@ -271,20 +272,32 @@ pub(crate) fn word<T>(answered: &Answered<T>) -> &'static str {
     }
 }
 
-/// One store, then another in its place.
+/// One store, then another in its place; its next status can be held back on its way.
 #[derive(Debug)]
 pub(crate) struct Switch {
     stores: [Arc<dyn Store>; 2],
     second: Mutex<bool>,
+    held: Mutex<Option<Held>>,
+}
+
+/// A status that was given and has not arrived.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) given: Arc<Notify>,
+    pub(crate) arrives: Arc<Notify>,
 }
 
 impl Switch {
     pub(crate) fn new(first: Arc<dyn Store>, second: Arc<dyn Store>) -> Self {
-        Self { stores: [first, second], second: Mutex::new(false) }
+        Self { stores: [first, second], second: Mutex::new(false), held: Mutex::new(None) }
     }
 
     pub(crate) fn switch(&self) {
         *self.second.lock().unwrap() = true;
+    }
+
+    pub(crate) fn hold_status(&self) -> Held {
+        self.held.lock().unwrap().insert(Held::default()).clone()
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -314,7 +327,13 @@ impl Store for Switch {
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Status, StoreError>> {
-        self.store().status()
+        let Some(held) = self.held.lock().unwrap().take() else { return self.store().status() };
+        Box::pin(async move {
+            let status = self.store().status().await;
+            held.given.notify_one();
+            held.arrives.notified().await;
+            status
+        })
     }
 
     fn bind(&self, check: [u8; 16]) -> BoxFuture<'_, Result<Bound, StoreError>> {

@@ -79,3 +79,22 @@ async fn a_clock_that_jumped_drops_no_reply_and_leases_lapse_all_the_same() {
     let hung = engine.show(operation(engine.secret(), 2, 1).id).await.unwrap();
     assert!(matches!(hung.unwrap().state, State::InDoubt(_)), "past its ceiling");
 }
+
+/// Found by the simulator: the clock jumped while the sweep's look at it was on its way, another call told
+/// the engine the new time, and the sweep dropped replies by it.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_while_the_sweep_asks_for_it_drops_no_reply() {
+    let clock = Arc::new(Jumping(TokioClock::new(), AtomicU64::new(0)));
+    let memory_of = || Arc::new(MemoryStore::new(clock.clone(), &SystemEntropy));
+    let store = Arc::new(Switch::new(memory_of(), memory()));
+    let engine = engine(Arc::clone(&store) as Arc<dyn Store>).await;
+    assert_eq!(word(&run(&engine, 1, Duration::ZERO).await), "executed");
+    let held = store.hold_status();
+    held.given.notified().await;
+    clock.1.store(Span::from_secs(365 * 24 * 3600).as_ms(), Ordering::SeqCst);
+    let known = engine.show(operation(engine.secret(), 1, 1).id).await.unwrap();
+    assert_eq!(known.unwrap().state, State::Completed);
+    held.arrives.notify_one();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(word(&run(&engine, 1, Duration::ZERO).await), "replayed");
+}
