@@ -22,6 +22,9 @@ use crate::zoo::Flaw;
 /// How often the operator looks, in the safety phase.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Tenths of a second that every node may take to start once faults have ended.
+const NODES_WAIT: u32 = 600;
+
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -136,7 +139,11 @@ async fn heal(world: &Arc<World>, struck: Vec<JoinHandle<()>>) {
             gate.go_on();
         }
     }
-    while world.nodes.iter().any(|node| node.gate().is_none()) {
+    // A store that does not open keeps them from starting; the checker finds that in the history.
+    for _ in 0..NODES_WAIT {
+        if world.nodes.iter().all(|node| node.gate().is_some()) {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     world.recorder.note(Happened::Healed);

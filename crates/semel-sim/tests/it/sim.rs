@@ -61,6 +61,17 @@ fn seeds(part: u64) {
     assert!(counts.kinds() >= KINDS_MIN, "only {} kinds of fault struck", counts.kinds());
 }
 
+/// A jump of the clock under the sweep's look at it; the power failing within an opening.
+const FOUND: [u64; 2] = [20_261_124_009_914, 20_261_124_035_682];
+
+#[test]
+fn seeds_that_found_a_fault_find_none() {
+    for seed in FOUND {
+        let report = run_seed(seed);
+        assert!(report.violations.is_empty(), "{}", said(&report));
+    }
+}
+
 /// One test for each part.
 macro_rules! parts {
     ($($name:ident: $part:literal),* $(,)?) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::batch::BatchHeader;
 use super::disk::{Disk, FsDisk};
 use super::error::OpenError;
+use super::last::LastBatch;
 use super::manifest::Manifest;
 use super::options::Mark;
 use super::recover::{manifest, take};
@@ -103,6 +104,7 @@ pub(super) fn look(disk: &dyn Disk) -> Result<(Report, Manifest), OpenError> {
         report: Report::default(),
         next: manifest.first_sequence,
         end: (manifest.first_segment, FIRST_BATCH, 0),
+        last: LastBatch::kept(disk).map_err(OpenError::io(disk.place()))?,
     };
     for id in manifest.first_segment..=last {
         looker.segment(id)?;
@@ -122,6 +124,8 @@ struct Looker<'a> {
     next: u64,
     /// Where the last whole batch ended: segment, offset, and the length of the file.
     end: (u32, u32, u64),
+    /// What an opening would put back.
+    last: Option<LastBatch>,
 }
 
 impl Looker<'_> {
@@ -138,7 +142,7 @@ impl Looker<'_> {
 
     fn segment(&mut self, id: u32) -> Result<(), OpenError> {
         let name = segment_name(id);
-        let bytes = match self.disk.open(&name).and_then(|file| read_all(&*file)) {
+        let mut bytes = match self.disk.open(&name).and_then(|file| read_all(&*file)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let place = DamagedPlace::Segment { segment: id, sequence: self.next, next: None };
@@ -147,6 +151,9 @@ impl Looker<'_> {
             }
             Err(error) => return Err(OpenError::io(name)(error)),
         };
+        if let Some(last) = &self.last {
+            last.overlay(id, &mut bytes);
+        }
         self.report.segments += 1;
         if !header_is_whole(&bytes, id) {
             let place = DamagedPlace::Header(id);

@@ -31,6 +31,7 @@ mod error;
 pub mod faults;
 mod index;
 mod index_file;
+mod last;
 mod list;
 mod maintain;
 mod manifest;

@@ -6,7 +6,7 @@
 //! 3. Behind the last batch may be one torn write, which was never acknowledged: it is cut. Anything
 //!    later than that proves damage, and nothing is opened.
 //! 4. The last batch is written and synced once more before it is believed: the process before may
-//!    have ended on a failed sync, and the page cache would not tell.
+//!    have ended on a failed sync, and the page cache would not tell. Meanwhile it is kept aside ([`super::last`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -21,6 +21,7 @@ use super::disk::Disk;
 use super::error::OpenError;
 use super::index::Index;
 use super::index_file::Summary;
+use super::last::{self, LastBatch};
 use super::manifest::{ASIDE, Manifest, NAME};
 use super::options::EmbeddedOptions;
 use super::segment::{
@@ -137,6 +138,9 @@ pub(super) fn open(ground: &Ground, options: &EmbeddedOptions) -> Result<(Log, O
         begun: AtomicU64::new(0),
         poison: OnceLock::new(),
     });
+    if let Some(last) = LastBatch::kept(disk).map_err(OpenError::io(disk.place()))? {
+        last.put_back(disk).map_err(OpenError::io(disk.place()))?;
+    }
     let ended = walk(&shared, &manifest, &names)?;
     let found = ended.next - 1;
     match options.known {
@@ -164,7 +168,16 @@ fn into_log(
 ) -> Result<Log, OpenError> {
     let file = &ended.active.file;
     let io = || OpenError::io(segment_name(ended.active.id));
+    let disk = &*shared.disk;
     if let Some((at, batch)) = &ended.last_batch {
+        match LastBatch::new(ended.active.id, *at, batch).keep(disk) {
+            // A store must open where there is no room left. What is at stake then is that the power fails
+            // within the next write and that the disk tears a sector which does not change.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!("no room to keep the last batch aside while it is written again");
+            }
+            kept => kept.map_err(OpenError::io(disk.place()))?,
+        }
         file.write_at(batch, u64::from(*at)).map_err(io())?;
     }
     if ended.torn {
@@ -173,6 +186,7 @@ fn into_log(
     if ended.last_batch.is_some() || ended.torn {
         file.sync_data().map_err(io())?;
     }
+    LastBatch::drop_kept(disk).map_err(OpenError::io(disk.place()))?;
     shared.synced.store(ended.next - 1, std::sync::atomic::Ordering::Release);
     let bucket = ended.first_time.as_unix_ms() / options.bucket_width.as_ms();
     let segment = shared.segment(ended.active.id).unwrap_or_else(|| Arc::new(ended.active));
@@ -214,6 +228,7 @@ fn clear_away(
             || segment.is_some_and(|n| n < manifest.first_segment)
             || table.is_some_and(|n| !manifest.tables.contains(&n))
             || name == ASIDE
+            || name == last::ASIDE
             || name == "index.tmp";
         if gone {
             disk.remove(name).map_err(OpenError::io(name.as_str()))?;

@@ -17,6 +17,7 @@ use super::batch::{
 use super::check::{Damage, DamagedPlace, Report, look};
 use super::disk::{Disk, FsDisk};
 use super::error::OpenError;
+use super::last::LastBatch;
 use super::manifest::{Manifest, NAME};
 use super::recover::{Ground, manifest, take};
 use super::segment::{
@@ -80,6 +81,10 @@ fn anew(manifest: &mut Manifest, entropy: &dyn Entropy, clock: &dyn WallClock) {
 pub fn repair_on(ground: &Ground, choice: Choice) -> Result<Report, OpenError> {
     let disk = &*ground.disk;
     take(disk)?;
+    let io = || OpenError::io(disk.place());
+    if let Some(last) = LastBatch::kept(disk).map_err(io())? {
+        last.put_back(disk).map_err(io())?;
+    }
     let (mut report, mut manifest) = look(disk)?;
     if report.damage.is_empty() {
         return Ok(report);
@@ -92,7 +97,9 @@ pub fn repair_on(ground: &Ground, choice: Choice) -> Result<Report, OpenError> {
     if choice == Choice::BeginAnew {
         anew(&mut next, &*ground.entropy, &*ground.clock);
     }
-    disk.sync_dir().map_err(OpenError::io(disk.place()))?;
+    // It is not the last batch any more where a gap was written behind it, or its segment was made anew.
+    LastBatch::drop_kept(disk).map_err(io())?;
+    disk.sync_dir().map_err(io())?;
     next.write(disk).map_err(OpenError::io(NAME))?;
     manifest = next;
     tracing::warn!(incarnation = %manifest.incarnation, damage = report.damage.len(), "repaired");
