@@ -57,8 +57,17 @@ impl Inner {
     }
 
     /// While the store's clock looks wrong no reply and no key may go, but leases lapse all the
-    /// same. What is due is no help here: it begins with all that has to stay.
+    /// same. What is due is of help only where keys leave in bulk, without the sweep: elsewhere it begins with
+    /// all that has to stay.
     async fn sweep_lapsed(&self, at: Timestamp) -> Result<(), StoreError> {
+        if self.store.store().capabilities().expires_in_bulk {
+            for (id, record) in self.bounded(self.store.due(at, BATCH)).await? {
+                if record.state == State::InFlight {
+                    self.sweep_one(id, record, at).await?;
+                }
+            }
+            return Ok(());
+        }
         let filter = Filter { state: Some(State::InFlight), before: None };
         let mut page = Page { after: None, limit: BATCH };
         loop {

@@ -2,7 +2,7 @@
 //! to fail.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -272,12 +272,15 @@ pub(crate) fn word<T>(answered: &Answered<T>) -> &'static str {
     }
 }
 
-/// One store, then another in its place; its next status can be held back on its way.
+/// One store, then another in its place; its next status can be held back on its way, and it can be one
+/// whose keys leave in bulk.
 #[derive(Debug)]
 pub(crate) struct Switch {
     stores: [Arc<dyn Store>; 2],
     second: Mutex<bool>,
     held: Mutex<Option<Held>>,
+    pub(crate) in_bulk: AtomicBool,
+    pub(crate) lists: AtomicU32,
 }
 
 /// A status that was given and has not arrived.
@@ -289,7 +292,10 @@ pub(crate) struct Held {
 
 impl Switch {
     pub(crate) fn new(first: Arc<dyn Store>, second: Arc<dyn Store>) -> Self {
-        Self { stores: [first, second], second: Mutex::new(false), held: Mutex::new(None) }
+        let stores = [first, second];
+        let (second, held) = (Mutex::new(false), Mutex::new(None));
+        let (in_bulk, lists) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { stores, second, held, in_bulk, lists }
     }
 
     pub(crate) fn switch(&self) {
@@ -323,6 +329,7 @@ impl Store for Switch {
     }
 
     fn list(&self, filter: Filter, page: Page) -> BoxFuture<'_, Result<Listing, StoreError>> {
+        self.lists.fetch_add(1, Ordering::SeqCst);
         self.store().list(filter, page)
     }
 
@@ -341,6 +348,7 @@ impl Store for Switch {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.store().capabilities()
+        let expires_in_bulk = self.in_bulk.load(Ordering::SeqCst);
+        Capabilities { expires_in_bulk, ..self.store().capabilities() }
     }
 }

@@ -98,3 +98,23 @@ async fn a_clock_that_jumps_while_the_sweep_asks_for_it_drops_no_reply() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(word(&run(&engine, 1, Duration::ZERO).await), "replayed");
 }
+
+/// A store of ten million keys was listed whole, every second, for as long as its clock looked wrong.
+#[tokio::test(start_paused = true)]
+async fn where_keys_leave_in_bulk_a_clock_that_jumped_makes_nobody_read_the_whole_store() {
+    let clock = Arc::new(Jumping(TokioClock::new(), AtomicU64::new(0)));
+    let jumping = Arc::new(MemoryStore::new(clock.clone(), &SystemEntropy));
+    let store = Arc::new(Switch::new(jumping, memory()));
+    store.in_bulk.store(true, Ordering::SeqCst);
+    let engine = engine(Arc::clone(&store) as Arc<dyn Store>).await;
+    assert_eq!(word(&run(&engine, 1, Duration::ZERO).await), "executed");
+    let hung = engine.clone();
+    tokio::spawn(async move { run(&hung, 2, Duration::from_secs(3600)).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    clock.1.store(Span::from_secs(365 * 24 * 3600).as_ms(), Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(word(&run(&engine, 1, Duration::ZERO).await), "replayed");
+    let hung = engine.show(operation(engine.secret(), 2, 1).id).await.unwrap();
+    assert!(matches!(hung.unwrap().state, State::InDoubt(_)), "past its ceiling");
+    assert_eq!(store.lists.load(Ordering::SeqCst), 0);
+}
