@@ -1,8 +1,10 @@
-//! The roof: the same driver, the same bytes, appended to one file with one `fdatasync` a batch, and
-//! nothing else: no index, no judging, no segments.
+//! The roof: the same driver, the same bytes, appended with one `fdatasync` a batch, and nothing else: no
+//! index, no judging, no segments. The file was written before, as the log's segments are, and is gone through
+//! again from its start: one that grows would pay for its new blocks at each sync.
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +16,9 @@ use tokio::sync::oneshot;
 
 use super::load::Target;
 
+/// Bytes of the file.
+const LEN: u64 = 256 << 20;
+
 type Waiting = (Vec<(Swap, oneshot::Sender<Timestamp>)>, bool);
 
 pub(crate) struct Roof {
@@ -23,16 +28,21 @@ pub(crate) struct Roof {
 
 impl Roof {
     pub(crate) fn at(path: &Path) -> Self {
-        let file = File::create(path).unwrap();
+        let mut file = File::create(path).unwrap();
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..LEN >> 20 {
+            file.write_all(&zeros).unwrap();
+        }
+        file.sync_all().unwrap();
         let queue = Arc::new((Mutex::new((Vec::new(), false)), Condvar::new()));
         let theirs = Arc::clone(&queue);
-        let thread = Some(std::thread::spawn(move || commit(file, &theirs)));
+        let thread = Some(std::thread::spawn(move || commit(&file, &theirs)));
         Self { queue, thread }
     }
 }
 
-fn commit(mut file: File, queue: &(Mutex<Waiting>, Condvar)) {
-    let mut batch = Vec::new();
+fn commit(file: &File, queue: &(Mutex<Waiting>, Condvar)) {
+    let (mut batch, mut end) = (Vec::new(), 0);
     loop {
         let waiting = queue.0.lock().unwrap();
         let mut waiting = queue.1.wait_while(waiting, |w| w.0.is_empty() && !w.1).unwrap();
@@ -52,7 +62,11 @@ fn commit(mut file: File, queue: &(Mutex<Waiting>, Condvar)) {
             }
             replies.push(reply);
         }
-        file.write_all(&batch).unwrap();
+        if end + batch.len() as u64 > LEN {
+            end = 0;
+        }
+        file.write_all_at(&batch, end).unwrap();
+        end += batch.len() as u64;
         file.sync_data().unwrap();
         for reply in replies {
             let _ = reply.send(at);
