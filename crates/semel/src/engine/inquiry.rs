@@ -187,7 +187,15 @@ impl Inner {
         let give_up_at = self.deadline_from_now();
         let mut backoff = Backoff::new();
         let mut current = self.load(id).await?;
+        // What was written, and whose answer was not heard.
+        let mut unheard: Option<(Put, Answer)> = None;
         loop {
+            if let Some((put, answer)) = &unheard
+                && landed(put, current.as_ref())
+            {
+                self.waiters.wake(&id);
+                return Ok(Applied { answer: *answer, record: current });
+            }
             let now = self.clock.now();
             let Step { write, answer } = step(current.as_ref(), event, now, &policy);
             let put = match write {
@@ -218,11 +226,23 @@ impl Inner {
                 Ok(Swapped::Conflict { current: found, .. }) => current = found,
                 Err(error) if Instant::now() >= give_up_at => return Err(error),
                 Err(error) if error.may_have_applied() => {
+                    unheard = Some((put, answer));
                     backoff.pause().await;
                     current = self.load(id).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Whether this is what is there now, but for the time that the store stamped it with.
+fn landed(put: &Put, current: Option<&Record>) -> bool {
+    match (put, current) {
+        (Put::Record(put), Some(current)) => {
+            Record { stamp: current.stamp, ..put.clone() } == *current
+        }
+        (Put::Delete, None) => true,
+        (Put::Record(_), None) | (Put::Delete, Some(_)) => false,
     }
 }

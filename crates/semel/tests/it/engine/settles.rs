@@ -227,3 +227,18 @@ async fn what_did_nothing_and_is_not_remembered_is_released() {
     let told = settles_after(&world, Concluded::Released, forget(&world)).await;
     assert_eq!(word(&told), "released");
 }
+
+/// What an operator had done was judged anew, and told to be impossible.
+#[tokio::test(start_paused = true)]
+async fn an_act_whose_answer_was_lost_is_told_as_done() {
+    let world = World::new().await;
+    let id = world.operation(1).id;
+    let run = world.run_as(world.operation(1), Span::ZERO, Duration::ZERO, Concluded::InDoubt);
+    assert_eq!(word(&run.await), "doubted");
+    world.network.swaps(&[Fate::AnswerLost]);
+    let resolved = world.engine.resolve(id, done_without_a_reply()).await.unwrap();
+    assert_eq!(resolved.answer, Answer::Resolved);
+    assert_eq!(resolved.record.unwrap().state, State::Completed);
+    world.network.swaps(&[Fate::AnswerLost]);
+    assert_eq!(world.engine.erase(id).await.unwrap().answer, Answer::Erased);
+}
