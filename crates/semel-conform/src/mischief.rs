@@ -1,18 +1,19 @@
 //! The network that a retry is made for: a proxy between the tester and the target that loses,
 //! cuts and holds what passes.
 //!
-//! It carries bytes and knows no HTTP, so it stands before TLS, too. It never sends anything of its
-//! own, and never sends anything twice.
+//! It carries bytes and knows no HTTP. Where the target speaks TLS, it does too, so that what it loses is a reply
+//! and not a handshake. It never sends anything of its own, and never sends anything twice.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::wire::{Address, Connection, WireError};
+use crate::wire::{Address, Connection, Stream, WireError};
+
+/// Bytes under way between the tester and its proxy.
+const UNDER_WAY: usize = 64 * 1024;
 
 /// What the network does to one connection.
 #[derive(Clone, Debug)]
@@ -51,70 +52,40 @@ impl Gate {
 
 /// A way through the bad network. It ends when it is dropped.
 #[derive(Debug)]
-pub struct Passage {
-    addr: SocketAddr,
-    carrying: JoinHandle<()>,
-}
+pub struct Passage(JoinHandle<()>);
 
 impl Passage {
-    /// Opens one to the target.
+    /// Opens one to the target, and a connection through it.
     ///
     /// # Errors
-    /// When no port of this machine can be had.
-    pub async fn open(target: &Address, mischief: Mischief) -> Result<Self, WireError> {
-        let failed = |error| WireError::Connect { to: "the tester's own proxy".into(), error };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
-        let target = target.clone();
-        let carrying = tokio::spawn(async move {
-            let mut carried = tokio::task::JoinSet::new();
-            while let Ok((caller, _)) = listener.accept().await {
-                let (target, mischief) = (target.clone(), mischief.clone());
-                carried.spawn(async move {
-                    if let Ok(server) = target.tcp().await {
-                        carry(caller, server, mischief).await;
-                    }
-                });
+    /// When the target cannot be reached.
+    pub async fn open(
+        target: &Address,
+        mischief: Mischief,
+    ) -> Result<(Self, Connection), WireError> {
+        let server = target.stream().await?;
+        let (tester, caller) = tokio::io::duplex(UNDER_WAY);
+        let carried = tokio::spawn(async move {
+            match mischief {
+                Mischief::LoseReply => cut_reply(caller, server, 0).await,
+                Mischief::CutReply(bytes) => cut_reply(caller, server, bytes).await,
+                Mischief::CutRequest(bytes) => cut_request(caller, server, bytes).await,
+                Mischief::HoldReply(gate) => hold_reply(caller, server, gate).await,
             }
         });
-        Ok(Self { addr, carrying })
-    }
-
-    /// A connection to the target through it.
-    ///
-    /// # Errors
-    /// When none could be made.
-    pub async fn connect(&self, target: &Address) -> Result<Connection, WireError> {
-        let failed = |error| WireError::Connect { to: "the tester's own proxy".into(), error };
-        let stream = TcpStream::connect(self.addr).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        target.dress(stream).await
+        Ok((Self(carried), Connection::new(tester)))
     }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.carrying.abort();
+        self.0.abort();
     }
 }
 
-/// Carries one connection to its end.
-async fn carry(caller: TcpStream, server: TcpStream, mischief: Mischief) {
-    match mischief {
-        Mischief::LoseReply => cut_reply(caller, server, 0).await,
-        Mischief::CutReply(bytes) => cut_reply(caller, server, bytes).await,
-        Mischief::CutRequest(bytes) => cut_request(caller, server, bytes).await,
-        Mischief::HoldReply(gate) => hold_reply(caller, server, gate).await,
-    }
-}
-
-async fn cut_reply(caller: TcpStream, server: TcpStream, left: usize) {
-    let reset = caller.set_zero_linger();
-    if reset.is_err() {
-        return;
-    }
-    let (mut from_caller, mut to_caller) = caller.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
+async fn cut_reply(caller: DuplexStream, server: Box<dyn Stream>, left: usize) {
+    let (mut from_caller, mut to_caller) = split(caller);
+    let (mut from_server, mut to_server) = split(server);
     // The request goes on being delivered while the reply is awaited.
     let deliver = async {
         let _ = tokio::io::copy(&mut from_caller, &mut to_server).await;
@@ -138,7 +109,7 @@ async fn cut_reply(caller: TcpStream, server: TcpStream, left: usize) {
     }
 }
 
-async fn cut_request(mut caller: TcpStream, mut server: TcpStream, mut left: usize) {
+async fn cut_request(mut caller: DuplexStream, mut server: Box<dyn Stream>, mut left: usize) {
     let mut room = vec![0; 16 * 1024];
     while left > 0 {
         let upto = left.min(room.len());
@@ -150,13 +121,14 @@ async fn cut_request(mut caller: TcpStream, mut server: TcpStream, mut left: usi
         }
         left -= n;
     }
+    let _ = server.flush().await;
     // In order, so that what was delivered is read: a reset could throw it away.
     let _ = server.shutdown().await;
 }
 
-async fn hold_reply(caller: TcpStream, server: TcpStream, gate: Gate) {
-    let (mut from_caller, mut to_caller) = caller.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
+async fn hold_reply(caller: DuplexStream, server: Box<dyn Stream>, gate: Gate) {
+    let (mut from_caller, mut to_caller) = split(caller);
+    let (mut from_server, mut to_server) = split(server);
     let deliver = async {
         let _ = tokio::io::copy(&mut from_caller, &mut to_server).await;
         std::future::pending::<()>().await;
@@ -174,6 +146,8 @@ async fn hold_reply(caller: TcpStream, server: TcpStream, gate: Gate) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::wire::Request;
 
@@ -198,8 +172,8 @@ mod tests {
     #[tokio::test]
     async fn a_lost_reply_is_delivered_and_not_answered() {
         let (address, served) = server(OK).await;
-        let passage = Passage::open(&address, Mischief::LoseReply).await.unwrap();
-        let mut connection = passage.connect(&address).await.unwrap();
+        let (_passage, mut connection) =
+            Passage::open(&address, Mischief::LoseReply).await.unwrap();
         let got = connection.exchange(&Request::new("POST", "/").body("x"), "h").await;
         assert!(matches!(got, Err(WireError::NoReply)), "{got:?}");
         assert!(served.await.unwrap().ends_with(b"x"));
@@ -208,8 +182,8 @@ mod tests {
     #[tokio::test]
     async fn a_cut_reply_ends_where_it_is_cut() {
         let (address, _served) = server(OK).await;
-        let passage = Passage::open(&address, Mischief::CutReply(OK.len() - 1)).await.unwrap();
-        let mut connection = passage.connect(&address).await.unwrap();
+        let (_passage, mut connection) =
+            Passage::open(&address, Mischief::CutReply(OK.len() - 1)).await.unwrap();
         let got = connection.exchange(&Request::new("POST", "/"), "h").await;
         assert!(matches!(got, Err(WireError::CutReply { .. })), "{got:?}");
     }
@@ -217,8 +191,8 @@ mod tests {
     #[tokio::test]
     async fn a_cut_request_is_delivered_in_part() {
         let (address, served) = server(OK).await;
-        let passage = Passage::open(&address, Mischief::CutRequest(6)).await.unwrap();
-        let mut connection = passage.connect(&address).await.unwrap();
+        let (_passage, mut connection) =
+            Passage::open(&address, Mischief::CutRequest(6)).await.unwrap();
         connection.write(b"POST / HTTP/1.1\r\n").await.unwrap();
         assert_eq!(served.await.unwrap(), b"POST /");
     }
@@ -227,8 +201,8 @@ mod tests {
     async fn a_held_reply_comes_when_the_gate_opens() {
         let (address, served) = server(OK).await;
         let gate = Gate::closed();
-        let passage = Passage::open(&address, Mischief::HoldReply(gate.clone())).await.unwrap();
-        let mut connection = passage.connect(&address).await.unwrap();
+        let (_passage, mut connection) =
+            Passage::open(&address, Mischief::HoldReply(gate.clone())).await.unwrap();
         connection.write(&Request::new("GET", "/").bytes("h")).await.unwrap();
         served.await.unwrap();
         gate.open();

@@ -460,8 +460,7 @@ impl Trial {
         self.write_down(&request);
         let (address, host) = (&self.target().address, self.target().address.authority());
         self.within(async {
-            let passage = Passage::open(address, mischief).await?;
-            let mut connection = passage.connect(address).await?;
+            let (_passage, mut connection) = Passage::open(address, mischief).await?;
             connection.exchange(&request, &host).await
         })
         .await

@@ -80,11 +80,6 @@ async fn lose(trial: &Trial, operation: &Operation, mischief: Mischief) -> Outco
             let why = format!("the reply came through the tester's bad network: {}", reply.brief());
             Err(Halt::Inconclusive(why))
         }
-        // The mischief begins with the connection, and a handshake of TLS does not outlive it.
-        Err(WireError::Connect { .. }) => {
-            let why = "no connection came through the tester's bad network: try it without TLS";
-            Err(Halt::Inconclusive(why.into()))
-        }
         Err(error) => Err(Halt::Inconclusive(error.to_string())),
     }
 }
@@ -132,11 +127,8 @@ async fn reply_held(trial: &Trial) -> Outcome {
     trial.write_down(&request);
     let (address, gate) = (&trial.target().address, Gate::closed());
     let held = Mischief::HoldReply(gate.clone());
-    let passage = Passage::open(address, held).await.map_err(broken)?;
-    // TLS cannot shake hands with a peer whose words are held back.
-    let connection = tokio::time::timeout(trial.undecided(), passage.connect(address)).await;
-    let stuck = || Halt::Inconclusive("no connection came through the tester's network".into());
-    let mut connection = connection.map_err(|_| stuck())?.map_err(broken)?;
+    let opened = trial.within(Passage::open(address, held)).await;
+    let (_passage, mut connection) = opened.map_err(broken)?;
     connection.write(&request.bytes(&address.authority())).await.map_err(broken)?;
     trial.effect_happens(&operation).await?;
     let again = regain(trial, &operation).await?;

@@ -145,8 +145,8 @@ async fn lose(trial: &Trial, request: &Request) -> Outcome {
     trial.write_down(request);
     let (address, host) = (&trial.target().address, trial.target().address.authority());
     let broken = |error: crate::wire::WireError| Halt::Broken(error.to_string());
-    let passage = Passage::open(address, Mischief::LoseReply).await.map_err(broken)?;
-    let mut connection = passage.connect(address).await.map_err(broken)?;
+    let (_passage, mut connection) =
+        Passage::open(address, Mischief::LoseReply).await.map_err(broken)?;
     let sent = connection.exchange(request, &host);
     match tokio::time::timeout(trial.patience(), sent).await {
         Ok(Err(_)) => Ok(()),

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::connection::{Connection, WireError};
+use super::connection::{Connection, Stream, WireError};
 
 /// The scheme, host and port of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,11 +110,7 @@ impl Address {
         by_address || self.host.eq_ignore_ascii_case("localhost")
     }
 
-    /// A bare connection, without TLS: what the tester's proxy makes.
-    ///
-    /// # Errors
-    /// When none could be made.
-    pub async fn tcp(&self) -> Result<TcpStream, WireError> {
+    async fn tcp(&self) -> Result<TcpStream, WireError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| WireError::Connect { to: self.base(), error })?;
         let failed = |error| WireError::Connect { to: self.base(), error };
@@ -133,23 +129,20 @@ impl Address {
     /// # Errors
     /// When none could be made.
     pub async fn connect(&self) -> Result<Connection, WireError> {
-        let stream = self.tcp().await?;
-        self.dress(stream).await
+        Ok(Connection::new(self.stream().await?))
     }
 
-    /// A connection to it over a stream that somebody else carries there.
-    ///
-    /// # Errors
-    /// When the TLS handshake failed.
-    pub async fn dress(&self, stream: TcpStream) -> Result<Connection, WireError> {
+    /// Bytes to it and from it, as they are within TLS.
+    pub(crate) async fn stream(&self) -> Result<Box<dyn Stream>, WireError> {
+        let stream = self.tcp().await?;
         if !self.tls {
-            return Ok(Connection::new(stream));
+            return Ok(Box::new(stream));
         }
         let failed = |error| WireError::Connect { to: self.base(), error };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(failed)?;
-        Ok(Connection::new(stream))
+        Ok(Box::new(stream))
     }
 }
 

@@ -14,7 +14,8 @@ const HEAD_MAX: usize = 256 * 1024;
 /// Bytes of one body; the tester asks for nothing that is larger.
 const BODY_MAX: usize = 64 << 20;
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes both ways, with TLS or without.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection to a target.

@@ -10,6 +10,7 @@ mod reply;
 mod request;
 
 pub use address::{Address, AddressError};
+pub(crate) use connection::Stream;
 pub use connection::{Connection, WireError};
 pub use reply::Reply;
 pub use request::Request;

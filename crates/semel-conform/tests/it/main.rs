@@ -7,5 +7,6 @@ mod command;
 mod incidents;
 mod page;
 mod sample;
+mod tls;
 mod unfit;
 mod zoo;
