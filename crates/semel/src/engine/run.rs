@@ -104,9 +104,7 @@ impl Inner {
             if *self.stage.borrow() != Stage::Open {
                 return tell(told, Answered::Refused(Refusal::Draining));
             }
-            let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
-                return tell(told, self.answer_without_running(operation, policy).await);
-            };
+            let permit = Arc::clone(&self.in_flight).try_acquire_owned();
             // Armed before the look, or a settle between look and wait would wake nobody.
             let wake = place.as_ref().map(|place| Arc::clone(&place.wake));
             let woken = woken(wake.as_deref());
@@ -119,17 +117,23 @@ impl Inner {
                     Err(error) => return tell(told, store_failed(error, original)),
                 }
             }
-            let owner = Owner(random(self.config.entropy.as_ref()));
-            let record =
-                match self.claim(operation, owner, policy, seen, bounds.passes_when_down).await {
-                    Claimed::Granted(granted) => break (granted, permit),
-                    Claimed::Failed(error) => return tell(told, store_failed(error, original)),
-                    Claimed::Answered(Answer::InFlight, Some(record)) => record,
-                    Claimed::Answered(answer, record) => {
-                        return tell(told, self.answer(operation, answer, record));
+            let record = match permit {
+                Ok(permit) => {
+                    let passes = bounds.passes_when_down;
+                    match self.claim(operation, self.owner(), policy, seen, passes).await {
+                        Claimed::Granted(granted) => break (granted, permit),
+                        Claimed::Failed(error) => return tell(told, store_failed(error, original)),
+                        Claimed::Answered(Answer::InFlight, Some(record)) => record,
+                        Claimed::Answered(answer, record) => {
+                            return tell(told, self.answer(operation, answer, record));
+                        }
                     }
-                };
-            drop(permit);
+                }
+                Err(_full) => match self.without_running(operation, policy).await {
+                    Ok(in_flight) => in_flight,
+                    Err(answered) => return tell(told, *answered),
+                },
+            };
             original = Some(record.began());
             if place.is_some() && Instant::now() < patience {
                 let next_look = (Instant::now() + look).min(patience);
@@ -155,23 +159,31 @@ impl Inner {
         Box::pin(self.run_granted(operation, granted, policy, bounds.settle, handler, told)).await;
     }
 
-    /// Where nothing more may run, a key that is known is answered as ever.
-    async fn answer_without_running<T>(
+    fn owner(&self) -> Owner {
+        Owner(random(self.config.entropy.as_ref()))
+    }
+
+    /// Where nothing more may run, a key that is known is answered as ever, or waited for where it is in
+    /// flight.
+    async fn without_running<T>(
         &self,
         operation: &Operation,
         policy: &Policy,
-    ) -> Answered<T> {
+    ) -> Result<Record, Box<Answered<T>>> {
         let record = match self.load(operation.id).await {
             Ok(record) => record,
-            Err(error) => return Answered::Refused(Refusal::Store(error)),
+            Err(error) => return Err(Answered::Refused(Refusal::Store(error)).into()),
         };
         let claim = Event::Claim(Claim {
-            owner: Owner(random(self.config.entropy.as_ref())),
+            owner: self.owner(),
             fingerprint: operation.fingerprint,
             key_time: operation.key.time_at(self.clock.now()),
         });
         let Step { write, answer } = step(record.as_ref(), &claim, self.clock.now(), policy);
-        match (answer, write) {
+        if let (Answer::InFlight, Write::Keep, Some(record)) = (answer, &write, &record) {
+            return Ok(record.clone());
+        }
+        Err(Box::new(match (answer, write) {
             (Answer::Execute, _) => Answered::Refused(Refusal::Overloaded),
             // It lapsed: told as it will be written, by the next claim or the sweep.
             (answer, Write::Put(next)) => {
@@ -179,7 +191,7 @@ impl Inner {
                 self.answer(operation, answer, Some(next))
             }
             (answer, Write::Keep | Write::Delete) => self.answer(operation, answer, record),
-        }
+        }))
     }
 
     async fn run_granted<T, F, Fut>(

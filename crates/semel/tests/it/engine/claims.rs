@@ -209,3 +209,17 @@ async fn a_lapsed_key_at_the_cap_is_in_doubt_and_not_in_flight() {
     assert_eq!(word(&world.run(1).await), "in-doubt");
     assert_eq!(word(&hung.await.unwrap()), "executed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_at_the_cap_waits_for_its_original() {
+    let config = EngineConfig { in_flight_max: 1, ..EngineConfig::default() };
+    let world = World::with(config, Policy::default()).await;
+    let takes = Duration::from_secs(3);
+    let first = tokio::spawn(world.run_as(world.operation(1), Span::ZERO, takes, replied()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let wait = Span::from_secs(5);
+    let again = world.run_as(world.operation(1), wait, Duration::ZERO, replied()).await;
+    assert_eq!(word(&again), "replayed");
+    assert_eq!(word(&first.await.unwrap()), "executed");
+    assert_eq!(world.effects(), 1);
+}
