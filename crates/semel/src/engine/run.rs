@@ -104,7 +104,6 @@ impl Inner {
             if *self.stage.borrow() != Stage::Open {
                 return tell(told, Answered::Refused(Refusal::Draining));
             }
-            let permit = Arc::clone(&self.in_flight).try_acquire_owned();
             // Armed before the look, or a settle between look and wait would wake nobody.
             let wake = place.as_ref().map(|place| Arc::clone(&place.wake));
             let woken = woken(wake.as_deref());
@@ -117,7 +116,7 @@ impl Inner {
                     Err(error) => return tell(told, store_failed(error, original)),
                 }
             }
-            let record = match permit {
+            let record = match Arc::clone(&self.in_flight).try_acquire_owned() {
                 Ok(permit) => {
                     let passes = bounds.passes_when_down;
                     match self.claim(operation, self.owner(), policy, seen, passes).await {
@@ -138,11 +137,8 @@ impl Inner {
             if place.is_some() && Instant::now() < patience {
                 let next_look = (Instant::now() + look).min(patience);
                 look = (look * 2).min(LOOK_MAX);
-                tokio::select! {
-                    biased;
-                    () = told.closed() => return,
-                    () = woken => {}
-                    () = tokio::time::sleep_until(next_look) => {}
+                if caller_left(&mut told, woken, next_look).await {
+                    return;
                 }
                 continue;
             }
@@ -356,6 +352,20 @@ fn recording_after(error: &StoreError) -> Recording {
     match error {
         StoreError::Poisoned { .. } | StoreError::Closed { .. } => Recording::Stopped,
         _ => Recording::Lost,
+    }
+}
+
+/// Waits until something woke, or for the next look; or until nobody waits any more.
+async fn caller_left<T>(
+    told: &mut oneshot::Sender<Answered<T>>,
+    woken: impl Future<Output = ()>,
+    next_look: Instant,
+) -> bool {
+    tokio::select! {
+        biased;
+        () = told.closed() => true,
+        () = woken => false,
+        () = tokio::time::sleep_until(next_look) => false,
     }
 }
 
