@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::behaviour;
 use crate::case::Halt;
-use crate::effects::shell;
+use crate::effects::{Unanswered, shell};
 use crate::trial::Rig;
 use crate::wire::{Address, Request};
 
@@ -76,19 +76,17 @@ impl Broken {
 /// When it could not be mended.
 pub(crate) async fn mend(rig: &Rig) -> Result<(), Halt> {
     let parts = rig.broken.parts();
-    if parts.store {
-        act(rig, Act::StoreUp).await?;
-    }
-    if parts.service {
-        act(rig, Act::Start).await?;
-    }
-    Ok(())
+    let store = if parts.store { act(rig, Act::StoreUp).await } else { Ok(()) };
+    // A service that is up with a broken store is better than none.
+    let service = if parts.service { act(rig, Act::Start).await } else { Ok(()) };
+    store.and(service)
 }
 
 /// Does it.
 ///
 /// # Errors
-/// [`Halt::Skipped`] without such a command, [`Halt::Broken`] when it failed.
+/// [`Halt::Skipped`] without such a command, [`Halt::Broken`] when it failed, [`Halt::Inconclusive`]
+/// when it did not end.
 pub(crate) async fn act(rig: &Rig, act: Act) -> Result<(), Halt> {
     let control = &rig.target.control;
     let (name, command) = match act {
@@ -116,7 +114,12 @@ pub(crate) async fn act(rig: &Rig, act: Act) -> Result<(), Halt> {
         Some(url) => post(url).await,
         None => shell(&command).await.map(|_| ()),
     };
-    acted.map_err(|why| Halt::Broken(format!("control.{name}: {why}")))?;
+    acted.map_err(|unanswered| match unanswered {
+        Unanswered::Refused(why) => Halt::Broken(format!("control.{name}: {why}")),
+        Unanswered::Unknown(why) => {
+            Halt::Inconclusive(format!("control.{name}: {why}: what it did is not known"))
+        }
+    })?;
     // A store may be mended by starting the service anew.
     let runs = act == Act::StoreUp && !rig.broken.parts().service;
     if act == Act::Start || runs {
@@ -126,10 +129,12 @@ pub(crate) async fn act(rig: &Rig, act: Act) -> Result<(), Halt> {
     Ok(())
 }
 
-async fn post(url: &str) -> Result<(), String> {
+async fn post(url: &str) -> Result<(), Unanswered> {
+    let refused = |why: String| Err(Unanswered::Refused(why));
+    let unknown = |why: String| Err(Unanswered::Unknown(why));
     let at = url.find("://").and_then(|at| url.get(at + 3..)?.find('/').map(|path| at + 3 + path));
     let (base, path) = url.split_at(at.unwrap_or(url.len()));
-    let address = Address::parse(base).map_err(|error| error.to_string())?;
+    let address = Address::parse(base).map_err(|error| Unanswered::Refused(error.to_string()))?;
     let request = Request::new("POST", if path.is_empty() { "/" } else { path });
     let sent = async {
         let mut connection = address.connect().await?;
@@ -137,9 +142,9 @@ async fn post(url: &str) -> Result<(), String> {
     };
     match tokio::time::timeout(START_PATIENCE, sent).await {
         Ok(Ok(reply)) if reply.success() => Ok(()),
-        Ok(Ok(reply)) => Err(format!("POST {url} answered {}", reply.brief())),
-        Ok(Err(error)) => Err(format!("POST {url}: {error}")),
-        Err(_) => Err(format!("POST {url} got no reply within {START_PATIENCE:?}")),
+        Ok(Ok(reply)) => refused(format!("POST {url} answered {}", reply.brief())),
+        Ok(Err(error)) => unknown(format!("POST {url}: {error}")),
+        Err(_) => unknown(format!("POST {url} got no reply within {START_PATIENCE:?}")),
     }
 }
 

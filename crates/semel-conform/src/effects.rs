@@ -30,7 +30,7 @@ pub(crate) async fn count(trial: &Trial, operation: &Operation) -> Result<u64, H
             Ok(app.effects(&operation.unique))
         }
         Effects::Command(command) => {
-            let printed = shell(&command.fill(&values)).await.map_err(Halt::Broken)?;
+            let printed = shell(&command.fill(&values)).await.map_err(Unanswered::broken)?;
             let number = printed.trim();
             number.parse().map_err(|_| {
                 Halt::Broken(format!(
@@ -82,22 +82,46 @@ fn number(found: &Value) -> Option<u64> {
     }
 }
 
+/// Why a command did not do what it was for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// It said so.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be asked, or said nothing in time: nobody knows what it did.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl Unanswered {
+    /// As the end of a case that cannot go on without it.
+    pub(crate) fn broken(self) -> Halt {
+        Halt::Broken(self.to_string())
+    }
+}
+
 /// Runs a command by `sh -c` and returns what it printed.
 ///
 /// # Errors
 /// When it could not be run, took too long, or did not exit with 0; with what it said.
-pub(crate) async fn shell(command: &str) -> Result<String, String> {
+pub(crate) async fn shell(command: &str) -> Result<String, Unanswered> {
     let mut process = Command::new("sh");
     process.args(["-c", command]).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(COMMAND_PATIENCE, process.output()).await;
     let output = match output {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(format!("`{command}` could not be run: {error}")),
-        Err(_) => return Err(format!("`{command}` did not end within {COMMAND_PATIENCE:?}")),
+        Ok(Err(error)) => {
+            return Err(Unanswered::Unknown(format!("`{command}` could not be run: {error}")));
+        }
+        Err(_) => {
+            let why = format!("`{command}` did not end within {COMMAND_PATIENCE:?}");
+            return Err(Unanswered::Unknown(why));
+        }
     };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`{command}` ended with {}: {}", output.status, said.trim()));
+        let why = format!("`{command}` ended with {}: {}", output.status, said.trim());
+        return Err(Unanswered::Refused(why));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,8 +1,9 @@
 //! Whether a target can be judged at all: it is there, takes the operation, and can be counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::trial::{Operation, Rig, Trial};
+use crate::trial::{Operation, Rig, Trial, in_time};
 use crate::wire::{Reply, WireError};
 
 /// Sends one operation and counts it.
@@ -10,7 +11,8 @@ use crate::wire::{Reply, WireError};
 /// # Errors
 /// Why nothing that a case found would mean anything, and what to do.
 pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
-    if let Err(error) = rig.target.address.connect().await {
+    // A peer that takes connections and shakes no hands would keep the run for ever.
+    if let Err(error) = in_time(rig.patience, rig.target.address.connect()).await {
         return Err(unreachable(&error));
     }
     let begun = Trial::begin(Arc::clone(rig), "preflight", 0).await;
@@ -45,21 +47,37 @@ pub(crate) async fn check(rig: &Arc<Rig>) -> Result<(), String> {
         }
         _ => return Err(format!("the plain operation does not succeed: {}", reply.brief())),
     }
-    counted_once(&trial, &operation, &reply).await?;
+    let lag = counted_once(&trial, &operation, &reply).await?;
+    let _ = rig.lag.set(lag);
     told_apart(&trial).await
 }
 
 fn unreachable(error: &WireError) -> String {
-    format!("{error}: start the target, or mend its url")
+    match error {
+        WireError::TimedOut { seconds } => format!(
+            "no connection was made within {seconds} s: start the target, or mend its url (https for TLS alone)"
+        ),
+        error => format!("{error}: start the target, or mend its url"),
+    }
 }
 
-/// The effect of the operation that succeeded is counted, as one.
-async fn counted_once(trial: &Trial, operation: &Operation, reply: &Reply) -> Result<(), String> {
+/// The effect of the operation that succeeded is counted, as one. How long after the reply it was
+/// seen; zero where it was seen at once.
+async fn counted_once(
+    trial: &Trial,
+    operation: &Operation,
+    reply: &Reply,
+) -> Result<Duration, String> {
     let began = tokio::time::Instant::now();
+    let mut late = false;
     loop {
         match trial.effects(operation).await.map_err(told)? {
-            1 => return Ok(()),
-            0 if began.elapsed() < trial.units(20) => trial.pause(trial.units(1) / 4).await,
+            1 if !late => return Ok(Duration::ZERO),
+            1 => return Ok(began.elapsed()),
+            0 if began.elapsed() < trial.units(20) => {
+                late = true;
+                trial.pause(trial.units(1) / 4).await;
+            }
             0 => {
                 return Err(format!(
                     "the operation succeeded ({}) and its effect is not counted: mend [effects]",

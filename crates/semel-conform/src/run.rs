@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,7 +19,7 @@ use crate::receiver::Receiver;
 use crate::report::required;
 use crate::sample::{App, serve};
 use crate::target::{Effects, Sent, Target};
-use crate::trial::{Rig, Trial};
+use crate::trial::{DECLARED_MAX, Rig, Trial};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -338,6 +338,7 @@ async fn rig(
         salt,
         origin: app,
         receivers,
+        lag: OnceLock::new(),
         broken: Broken::default(),
         requests: AtomicU64::new(0),
     };
@@ -404,8 +405,10 @@ async fn once(
 fn case_bound(rig: &Rig) -> Duration {
     let timing = &rig.target.timing;
     let spans = [timing.lease, timing.retention, timing.memory, timing.settles_within];
-    let declared: Duration = spans.into_iter().flatten().sum();
-    rig.patience * 4 + declared * 4
+    let declared: Duration = spans.into_iter().flatten().map(|span| span.min(DECLARED_MAX)).sum();
+    let lag = rig.lag.get().copied().unwrap_or_default();
+    // The cases that count most often count 16 times.
+    rig.patience * 4 + declared * 4 + lag * 2 * 16
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Everything that is sent is written down, so that a report can show how to send it again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +24,9 @@ const SHOWN_MAX: usize = 6;
 /// Requests that one run of a case may send, probes among them. None comes near it; one that runs
 /// wild ends there.
 pub const REQUESTS_MAX: u64 = 2_000;
+/// What the target file declares may be waited for up to here; longer times belong to production, and
+/// a test target has shorter ones.
+pub(crate) const DECLARED_MAX: Duration = Duration::from_secs(120);
 
 /// What all cases of a run share.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Rig {
     pub origin: Option<App>,
     /// Receivers of webhooks, in the order of the target's side effects.
     pub receivers: Vec<Option<Receiver>>,
+    /// How long after a reply its effect was first seen; nothing where it was seen at once.
+    pub lag: OnceLock<Duration>,
     /// What stands broken.
     pub broken: Broken,
     /// Requests sent so far, probes among them.
@@ -167,6 +172,8 @@ impl Trial {
             notes: Mutex::default(),
         };
         if !trial.target().effects.by_operation() {
+            // What the case before left on its way is no effect of this one.
+            trial.pause(trial.lag()).await;
             match effects::count(&trial, &trial.operation()).await {
                 Ok(baseline) => trial.baseline = baseline,
                 Err(halt) => return Err((trial, halt)),
@@ -208,6 +215,18 @@ impl Trial {
         tokio::time::sleep(time).await;
     }
 
+    /// Twice as long as the effect of the first operation took to show after its reply: zero, where
+    /// effects are seen at once. Whoever counts waits for it before a count is the last one.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        self.rig.lag.get().copied().unwrap_or_default() * 2
+    }
+
+    /// Lets so many units pass and late effects show: before a count that is the last one.
+    pub async fn linger(&self, units: u32) {
+        self.pause(self.units(units) + self.lag()).await;
+    }
+
     /// How long a slow operation takes unless a case says otherwise.
     #[must_use]
     pub fn slow(&self) -> Duration {
@@ -215,12 +234,16 @@ impl Trial {
     }
 
     /// How long an operation may stay undecided after something went wrong: what the target says of
-    /// itself, and never less than 20 units.
+    /// itself, never less than 20 units, and never longer than a test waits.
     #[must_use]
     pub fn undecided(&self) -> Duration {
+        self.units(20).max(self.declared_undecided().min(DECLARED_MAX))
+    }
+
+    fn declared_undecided(&self) -> Duration {
         let timing = &self.target().timing;
         let said = timing.settles_within.or(timing.lease.map(|lease| lease * 3));
-        self.units(20).max(said.unwrap_or_default())
+        said.unwrap_or_default()
     }
 
     /// A key that no other operation has: a version 4 UUID (RFC 9562) to look at.
@@ -470,13 +493,20 @@ impl Trial {
     /// waits answers at once; one that does not says "later".
     ///
     /// # Errors
-    /// [`Halt::Failed`] when no reply is final within `patience`; as [`Trial::send`].
+    /// [`Halt::Failed`] when no reply is final within `patience`, [`Halt::Inconclusive`] where the
+    /// target declares that it may take longer; as [`Trial::send`].
     pub async fn retry(&self, operation: &Operation, patience: Duration) -> Result<Reply, Halt> {
         let began = Instant::now();
         loop {
             let reply = self.send(operation).await?;
             if !reply.says_later() {
                 return Ok(reply);
+            }
+            let declared = self.declared_undecided();
+            if began.elapsed() >= patience && declared > patience {
+                return Err(Halt::Inconclusive(format!(
+                    "a key may stay undecided for {declared:?} by [timing], longer than the {patience:?} that were waited: give a test target shorter times"
+                )));
             }
             let expected = format!("a retry gets a final reply within {patience:?}");
             expect(began.elapsed() < patience, expected, reply.brief())?;
@@ -525,18 +555,20 @@ impl Trial {
     async fn settles_at(&self, operation: &Operation, n: u64) -> Outcome {
         let began = Instant::now();
         let mut count = self.effects(operation).await?;
-        while count < n && began.elapsed() < self.units(20) {
+        while count < n && began.elapsed() < self.units(20) + self.lag() {
             self.pause(self.rig.unit / 2).await;
             count = self.effects(operation).await?;
         }
         if count == n {
-            self.pause(self.rig.unit).await;
+            self.linger(1).await;
             count = self.effects(operation).await?;
         }
         let (expected, observed) = (times(n), times(count));
         match count.cmp(&n) {
             std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Less => Err(Halt::Failed { expected, observed }),
+            // One where none was to be is wrong, and nothing happened twice.
+            std::cmp::Ordering::Greater if count == 1 => Err(Halt::Failed { expected, observed }),
             std::cmp::Ordering::Greater => {
                 Err(Halt::Harmed { harm: Harm::Doubled, expected, observed })
             }
@@ -611,7 +643,7 @@ impl Trial {
     }
 }
 
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     patience: Duration,
     what: impl Future<Output = Result<T, WireError>>,
 ) -> Result<T, WireError> {

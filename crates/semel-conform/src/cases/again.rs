@@ -73,21 +73,12 @@ pub(super) async fn persist(
 /// Waits for late effects, and expects at most one. Returns how many there are.
 ///
 /// # Errors
-/// [`Halt::Failed`] with the count.
-pub(super) async fn at_most_one(trial: &Trial, operation: &Operation) -> Result<u64, Halt> {
-    trial.pause(trial.units(2)).await;
-    let count = trial.effects(operation).await?;
-    not_doubled(count)?;
-    Ok(count)
-}
-
-/// Expects that so many are at most one.
-///
-/// # Errors
 /// [`Halt::Harmed`] with the count.
-pub(super) fn not_doubled(count: u64) -> Outcome {
+pub(super) async fn at_most_one(trial: &Trial, operation: &Operation) -> Result<u64, Halt> {
+    trial.linger(2).await;
+    let count = trial.effects(operation).await?;
     if count <= 1 {
-        return Ok(());
+        return Ok(count);
     }
     let (expected, observed) = ("at most one effect".to_owned(), format!("{count} effects"));
     Err(Halt::Harmed { harm: Harm::Doubled, expected, observed })
@@ -99,6 +90,7 @@ pub(super) fn not_doubled(count: u64) -> Outcome {
 /// # Errors
 /// [`Halt::Inconclusive`] when it did: `replay/one-effect` judges that.
 pub(super) async fn nothing_ran_again(trial: &Trial, operation: &Operation) -> Outcome {
+    trial.linger(0).await;
     match trial.effects(operation).await? {
         0 | 1 => Ok(()),
         n => Err(Halt::Inconclusive(format!("there is no replay: {n} effects"))),

@@ -132,6 +132,7 @@ fn behaving(trial: &Trial, behaviour: Behaviour) -> Operation {
 async fn refused(trial: &Trial, operation: &Operation) -> Result<Reply, Halt> {
     let first = trial.send(operation).await?;
     let name = operation.behaviour.map_or("plain", Behaviour::name);
+    trial.linger(0).await;
     if first.success() || trial.effects(operation).await? != 0 {
         let why = format!("the {name} operation was not refused: {}", first.brief());
         return Err(Halt::Inconclusive(why));

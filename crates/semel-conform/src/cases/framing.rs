@@ -211,6 +211,7 @@ async fn length_and_chunked_closes(trial: &Trial) -> Outcome {
     let mut connection = wrote(trial, &bytes).await?;
     next(trial, &mut connection, "POST").await;
     next(trial, &mut connection, "POST").await;
+    trial.linger(2).await;
     let count = trial.effects(&hidden).await?;
     expect(count == 0, "the rest does not run", format!("{count} effects of it"))
 }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::again::{at_most_one, at_most_one_and_no_lie, once, persist, whatever};
 use super::case;
-use super::outage::{declared, restart, settles_within};
+use super::outage::{declared, restart, restart_past_effect, settles_within};
 use super::saying::{is_final, says_unknown};
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Need, Outcome, expect};
@@ -154,10 +154,9 @@ pub(super) async fn killed_within(trial: &Trial, behaviour: Behaviour) -> Result
     let operation = trial.operation().behaving(behaviour).slow(trial.units(10));
     let crash = async {
         if behaviour == Behaviour::SlowAfter {
-            trial.effect_happens(&operation).await?;
-        } else {
-            trial.pause(trial.units(3)).await;
+            return restart_past_effect(trial, &operation).await;
         }
+        trial.pause(trial.units(3)).await;
         restart(trial).await
     };
     let (first, crashed) = tokio::join!(trial.try_send(&operation), crash);
@@ -171,20 +170,23 @@ pub(super) async fn killed_within(trial: &Trial, behaviour: Behaviour) -> Result
 
 /// Retries until the answer is final or a key must have been decided, and past the end of whatever
 /// still works on the operation behind the service.
-pub(super) async fn decided(trial: &Trial, operation: &Operation) -> Option<Reply> {
-    let last = persist(trial, operation, settles_within(trial) + trial.units(5)).await;
+///
+/// # Errors
+/// [`Halt::Skipped`] when that takes longer than a test waits.
+pub(super) async fn decided(trial: &Trial, operation: &Operation) -> Result<Option<Reply>, Halt> {
+    let last = persist(trial, operation, settles_within(trial)? + trial.units(5)).await;
     trial.pause(operation.slow).await;
-    last
+    Ok(last)
 }
 
 async fn crash_in_handler(trial: &Trial) -> Outcome {
     let operation = killed_within(trial, Behaviour::Slow).await?;
-    let last = decided(trial, &operation).await;
+    let last = decided(trial, &operation).await?;
     at_most_one_and_no_lie(trial, &operation, &last).await
 }
 
 async fn crash_ends(trial: &Trial) -> Outcome {
-    let within = declared("settles_within", Some(settles_within(trial)))?;
+    let within = settles_within(trial)?;
     let operation = killed_within(trial, Behaviour::Slow).await?;
     let last = persist(trial, &operation, within + trial.units(5)).await;
     at_most_one(trial, &operation).await?;
@@ -199,7 +201,7 @@ async fn crash_ends(trial: &Trial) -> Outcome {
 
 async fn crash_after_effect(trial: &Trial) -> Outcome {
     let operation = killed_within(trial, Behaviour::SlowAfter).await?;
-    decided(trial, &operation).await;
+    decided(trial, &operation).await?;
     at_most_one(trial, &operation).await.map(|_| ())
 }
 
@@ -207,7 +209,7 @@ async fn crash_after_effect(trial: &Trial) -> Outcome {
 async fn acknowledged_then_crashed(trial: &Trial) -> Result<(Operation, Reply, Reply), Halt> {
     let operation = trial.operation();
     let first = trial.succeed(&operation).await?;
-    restart(trial).await?;
+    restart_past_effect(trial, &operation).await?;
     let again = trial.send(&operation).await?;
     Ok((operation, first, again))
 }
@@ -233,7 +235,7 @@ async fn crashes_in_a_row(trial: &Trial) -> Outcome {
         let (_, crashed) = tokio::join!(trial.try_send(&operation), crash);
         crashed?;
     }
-    decided(trial, &operation).await;
+    decided(trial, &operation).await?;
     at_most_one(trial, &operation).await.map(|_| ())
 }
 
@@ -251,7 +253,7 @@ async fn crash_with_duplicates(trial: &Trial) -> Outcome {
     for reply in crowd {
         replies.extend(reply?);
     }
-    replies.extend(decided(trial, &operation).await);
+    replies.extend(decided(trial, &operation).await?);
     at_most_one_and_no_lie(trial, &operation, &replies).await
 }
 

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use crate::case::{Halt, Outcome};
 use crate::control::Act;
-use crate::trial::Trial;
-
-/// What the target file declares may be waited for up to here; longer times belong to production, and
-/// a test target has shorter ones.
-const DECLARED_MAX: Duration = Duration::from_secs(120);
+use crate::trial::{DECLARED_MAX, Operation, Trial};
 
 /// Kills the service and starts it again.
 ///
@@ -17,6 +13,29 @@ const DECLARED_MAX: Duration = Duration::from_secs(120);
 pub(super) async fn restart(trial: &Trial) -> Outcome {
     trial.act(Act::Kill).await?;
     trial.act(Act::Start).await
+}
+
+/// Restarts the service after an operation that had its effect, and looks whether what counts effects
+/// still knows of it: a count that was lost with the service cannot show a second one.
+///
+/// # Errors
+/// When a command fails, and [`Halt::Inconclusive`] when the effect is not counted any more.
+pub(super) async fn restart_past_effect(trial: &Trial, operation: &Operation) -> Outcome {
+    trial.effect_happens(operation).await?;
+    restart(trial).await?;
+    remembered(trial, operation).await
+}
+
+/// Expects that an effect that was counted before a crash is still counted.
+///
+/// # Errors
+/// [`Halt::Inconclusive`] when it is not.
+pub(super) async fn remembered(trial: &Trial, operation: &Operation) -> Outcome {
+    if trial.effects(operation).await? == 0 {
+        let why = "what counts the effects forgot them in the crash: count where a crash does not reach, as in a database";
+        return Err(Halt::Inconclusive(why.into()));
+    }
+    Ok(())
 }
 
 /// Does something with a store that may be broken, and mends the store. Where it fails, the run mends
@@ -34,10 +53,18 @@ pub(super) async fn mended<T>(
 }
 
 /// How long after a crash a key may stay undecided.
-pub(super) fn settles_within(trial: &Trial) -> Duration {
+///
+/// # Errors
+/// [`Halt::Skipped`] when that is longer than a test waits.
+pub(super) fn settles_within(trial: &Trial) -> Result<Duration, Halt> {
     let timing = &trial.target().timing;
-    let lease = timing.lease.map(|lease| lease * 3);
-    timing.settles_within.or(lease).unwrap_or_else(|| trial.units(20))
+    if timing.settles_within.is_some() {
+        return declared("settles_within", timing.settles_within);
+    }
+    Ok(match timing.lease {
+        Some(lease) => declared("lease", Some(lease))? * 3,
+        None => trial.units(20),
+    })
 }
 
 /// A time that the target file declares.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::again::{once, persist, times};
 use super::lease::{decided, killed_within};
+use super::lost::lose;
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Harm, Level, Need, Outcome};
 use crate::effects;
@@ -165,9 +166,7 @@ async fn retry(trial: &Trial, kind: SideEffectKind) -> Outcome {
 
 async fn lost_reply(trial: &Trial, kind: SideEffectKind) -> Outcome {
     let operation = trial.operation();
-    if trial.through(&operation, Mischief::LoseReply).await.is_ok() {
-        return Err(Halt::Inconclusive("the reply was not lost".into()));
-    }
+    lose(trial, &operation, Mischief::LoseReply).await?;
     persist(trial, &operation, trial.units(20)).await;
     under_one_id(trial, &operation, kind).await
 }
@@ -182,7 +181,7 @@ async fn duplicates(trial: &Trial, kind: SideEffectKind) -> Outcome {
 
 async fn crash(trial: &Trial, kind: SideEffectKind) -> Outcome {
     let operation = killed_within(trial, Behaviour::SlowAfter).await?;
-    decided(trial, &operation).await;
+    decided(trial, &operation).await?;
     under_one_id(trial, &operation, kind).await
 }
 
@@ -190,12 +189,12 @@ async fn crash(trial: &Trial, kind: SideEffectKind) -> Outcome {
 async fn under_one_id(trial: &Trial, operation: &Operation, kind: SideEffectKind) -> Outcome {
     let began = Instant::now();
     while listed(trial, operation, kind).await?.iter().any(Vec::is_empty) {
-        if began.elapsed() > trial.units(20) {
+        if began.elapsed() > trial.units(20) + trial.lag() {
             return Err(Halt::Inconclusive(format!("no {} was sent", kind.name())));
         }
         trial.pause(trial.units(1) / 2).await;
     }
-    trial.pause(trial.units(3)).await;
+    trial.linger(3).await;
     for ids in listed(trial, operation, kind).await? {
         let named: BTreeSet<&String> = ids.iter().flatten().collect();
         let one = ids.len() <= 1 || (named.len() == 1 && ids.iter().all(Option::is_some));
@@ -231,7 +230,8 @@ async fn listed(
                 ids(&effects::probe(trial, operation, &path.fill(&values), pointer).await?)?
             }
             (Sent::Command(command), _) => {
-                let printed = effects::shell(&command.fill(&values)).await.map_err(Halt::Broken)?;
+                let printed = effects::shell(&command.fill(&values)).await;
+                let printed = printed.map_err(effects::Unanswered::broken)?;
                 let lines = printed.lines().map(str::trim).filter(|line| !line.is_empty());
                 lines.map(|line| Some(line.to_owned())).collect()
             }

@@ -90,6 +90,14 @@ async fn a_target_that_is_down() {
 }
 
 #[tokio::test]
+async fn a_peer_that_shakes_no_hands() {
+    let addr = server(|_| None).await;
+    let url = format!("https://{addr}");
+    let args = ["--url", &url, "--path", "/", "--count-command", "echo 0", "--timeout", "300ms"];
+    assert_unfit(&conform(&args).await, "no connection was made within 0.3 s");
+}
+
+#[tokio::test]
 async fn an_operation_that_gets_no_answer_or_garbage() {
     assert_unfit(&operation_goes(|| None).await, "no whole reply within 0.3 s");
     let garbage = || Some("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned());
