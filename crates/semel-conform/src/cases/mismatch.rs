@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::case;
 use super::reuse::{Reuse, apart, keeps_to_itself};
 use crate::behaviour::Behaviour;
-use crate::case::{Case, Halt, Need, Outcome, expect};
+use crate::case::{Case, Halt, Harm, Need, Outcome, expect};
 use crate::control::Act;
 use crate::trial::{Operation, Trial, same_reply};
 use crate::wire::{Reply, Request};
@@ -98,13 +98,23 @@ async fn refused(trial: &Trial, first: &Operation, other: &Operation, reply: &Re
         about("of the two requests", trial.expect_effects(first, 1).await)?;
     } else if trial.target().effects.by_operation() {
         about("of the first request", trial.expect_effects(first, 1).await)?;
-        about("of the second request", trial.expect_effects(other, 0).await)?;
+        about("of the second request", under_one_key(trial.expect_effects(other, 0).await))?;
     } else {
         let both = trial.expect_effects_in(&[(first, 1), (other, 0)]).await;
         about("of the two requests", both)?;
     }
     let expected = "another request under a used key is refused";
     expect(!reply.success(), expected, format!("answered as done: {}", reply.brief()))
+}
+
+/// One effect of the second request is the second one under the key.
+fn under_one_key(outcome: Outcome) -> Outcome {
+    outcome.map_err(|halt| match halt {
+        Halt::Failed { expected, observed } => {
+            Halt::Harmed { harm: Harm::Doubled, expected, observed }
+        }
+        other => other,
+    })
 }
 
 /// Says whose effects were counted.
@@ -194,12 +204,12 @@ async fn refusal_tells_nothing(trial: &Trial) -> Outcome {
     let request = trial.request(&another(trial, &operation));
     let second = trial.send_request(&request).await?;
     let reuse = Reuse::new(&operation, &first, &request, &second, "another body");
-    keeps_to_itself(trial, &reuse).await?;
+    let looked = keeps_to_itself(trial, &reuse).await?;
     if second.success() {
         let why = format!("another body was not refused: {}", second.brief());
         return Err(Halt::Inconclusive(why));
     }
-    Ok(())
+    looked.closely()
 }
 
 /// Sends an operation, and then a request that differs from it outside its body.

@@ -4,9 +4,11 @@
 
 mod cli;
 mod command;
+mod doubtful;
 mod incidents;
 mod page;
 mod sample;
+mod small;
 mod tls;
 mod unfit;
 mod zoo;

@@ -2,10 +2,12 @@
 
 use futures_util::future::join;
 
-use super::super::reuse::{Reuse, apart, keeps_to_itself};
+use super::super::again::persist;
+use super::super::reuse::{Looked, Reuse, apart, keeps_to_itself};
 use crate::behaviour::Behaviour;
 use crate::case::{Halt, Outcome, expect};
 use crate::trial::{Operation, Tenant, Trial, same_reply};
+use crate::wire::Reply;
 
 pub(super) async fn two_tenants(trial: &Trial) -> Outcome {
     stranger(trial, Tenant::B, "the same request of another caller's").await
@@ -19,6 +21,13 @@ pub(super) async fn no_credential(trial: &Trial) -> Outcome {
         let why = "the target shows no credential in [tenant_a] that could be left out";
         return Err(Halt::Skipped(why.into()));
     }
+    // Headers of every request need not be credentials: who asks for none gives nothing away.
+    let open = trial.send(&trial.operation().by(Tenant::Nobody)).await?;
+    if (200..300).contains(&open.status) {
+        let why =
+            format!("the API asks for no credential: without one it answers {}", open.brief());
+        return Err(Halt::Skipped(why));
+    }
     stranger(trial, Tenant::Nobody, "the same request without a credential").await
 }
 
@@ -28,7 +37,7 @@ async fn stranger(trial: &Trial, tenant: Tenant, what: &str) -> Outcome {
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&operation.clone().by(tenant));
     let second = trial.send_request(&request).await?;
-    let reuse = Reuse::new(&operation, &first, &request, &second, what).by_stranger();
+    let reuse = Reuse::new(&operation, &first, &request, &second, what).by(tenant);
     apart(trial, &reuse).await
 }
 
@@ -37,13 +46,16 @@ pub(super) async fn canary(trial: &Trial) -> Outcome {
     let first = trial.succeed(&operation).await?;
     let other = under(trial, &operation).by(Tenant::B);
     let asked = [other.clone(), other.amount("500"), operation.clone().by(Tenant::B).amount("500")];
+    let mut looked = Looked::Dimly;
     for request in asked.iter().map(|asked| trial.request(asked)) {
         let second = trial.send_request(&request).await?;
         let reuse =
-            Reuse::new(&operation, &first, &request, &second, "another caller").by_stranger();
-        keeps_to_itself(trial, &reuse).await?;
+            Reuse::new(&operation, &first, &request, &second, "another caller").by(Tenant::B);
+        if keeps_to_itself(trial, &reuse).await? == Looked::Closely {
+            looked = Looked::Closely;
+        }
     }
-    Ok(())
+    looked.closely()
 }
 
 /// Another operation under the same key.
@@ -56,17 +68,31 @@ pub(super) async fn tenants_at_once(trial: &Trial) -> Outcome {
     if trial.target().behaviours.contains_key(&Behaviour::Slow) {
         operation = operation.behaving(Behaviour::Slow);
     }
-    let request = trial.request(&operation.clone().by(Tenant::B));
-    let (first, second) = join(trial.send(&operation), trial.send_request(&request)).await;
-    let (first, second) = (first?, second?);
-    if !first.success() || !second.success() {
-        // Whether one may shut the other out is what another case asks.
-        return Ok(());
+    let theirs = operation.clone().by(Tenant::B);
+    let request = trial.request(&theirs);
+    let (first, second) = join(trial.send(&operation), trial.send(&theirs)).await;
+    // Who was told to come later comes later: what it is told then may be the other's.
+    let first = told(trial, &operation, first?).await?;
+    let second = told(trial, &theirs, second?).await?;
+    if !first.success() {
+        let why = format!(
+            "the first caller was refused, so that nothing could be given away: {}",
+            first.brief()
+        );
+        return Err(Halt::Inconclusive(why));
     }
     let reuse =
         Reuse::new(&operation, &first, &request, &second, "the same request of another caller's")
-            .by_stranger();
+            .by(Tenant::B);
     apart(trial, &reuse).await
+}
+
+/// The reply, or the final one where it says "later".
+async fn told(trial: &Trial, operation: &Operation, reply: Reply) -> Result<Reply, Halt> {
+    if !reply.says_later() {
+        return Ok(reply);
+    }
+    Ok(persist(trial, operation, trial.undecided()).await.unwrap_or(reply))
 }
 
 pub(super) async fn pre_claimed(trial: &Trial) -> Outcome {
@@ -94,11 +120,12 @@ pub(super) async fn two_hosts(trial: &Trial) -> Outcome {
     trial.expect_effects_in(&[(&there, 1), (&here, done)]).await?;
     let what = "another operation at another host";
     let reuse = Reuse::new(&there, &first, &request, &second, what);
-    keeps_to_itself(trial, &reuse).await?;
+    let looked = keeps_to_itself(trial, &reuse).await?;
     // The record of the one does not make way for the other's.
     let again = trial.send_request(&request_there).await?;
     trial.expect_effects_in(&[(&there, 1), (&here, done)]).await?;
-    same_reply(&first, &again)
+    same_reply(&first, &again)?;
+    looked.closely()
 }
 
 pub(super) async fn two_routes(trial: &Trial) -> Outcome {
@@ -107,12 +134,13 @@ pub(super) async fn two_routes(trial: &Trial) -> Outcome {
     let request = trial.request(&under(trial, &one).other());
     let second = trial.send_request(&request).await?;
     let reuse = Reuse::new(&one, &first, &request, &second, "another operation on another route");
-    keeps_to_itself(trial, &reuse).await?;
+    let looked = keeps_to_itself(trial, &reuse).await?;
     let again = trial.send(&one).await?;
     if trial.target().effects.by_operation() {
         trial.expect_effects(&one, 1).await?;
     }
-    same_reply(&first, &again)
+    same_reply(&first, &again)?;
+    looked.closely()
 }
 
 pub(super) async fn rotated(trial: &Trial) -> Outcome {
