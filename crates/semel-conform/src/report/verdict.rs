@@ -133,10 +133,14 @@ struct Seen<'a> {
     untold: Vec<&'a Judged>,
     /// Why the run does not carry a grade, if so.
     too_little: Option<String>,
-    /// What went wrong and was borne: a failed attempt, a crash, a failing store.
+    /// What went wrong and was borne.
     attempt: bool,
+    /// A crash past the effect of a slow operation: any other may have come where none could harm.
     crash: bool,
+    /// A store that was down: one that was slow did not fail.
     store: bool,
+    lease: bool,
+    retention: bool,
     tenants: bool,
 }
 
@@ -169,8 +173,13 @@ impl<'a> Seen<'a> {
             attempt: held(&|case| {
                 ["behaviour.fails-after", "behaviour.breaks-after"].iter().any(|n| needs(case, n))
             }),
-            crash: held(&|case| needs(case, "crash")),
-            store: held(&|case| case.topic() == "store"),
+            crash: held(&|case| {
+                let past_effect = needs(case, "crash") && needs(case, "behaviour.slow-after");
+                case.topic() == "lease" && past_effect
+            }),
+            store: held(&|case| case.topic() == "store" && needs(case, "store-down")),
+            lease: held(&|case| case.topic() == "lease" && needs(case, "timing.lease")),
+            retention: held(&|case| case.topic() == "retention"),
             tenants: held(&|case| needs(case, "tenant-b")),
         }
     }
@@ -232,11 +241,12 @@ fn grade(seen: &Seen<'_>) -> (Grade, String) {
     let holds = "every MUST and SHOULD that was tried holds";
     match (seen.attempt, seen.crash) {
         (true, true) => (Grade::A, format!("{holds}, failed attempts and crashes among them")),
-        (true, false) => (Grade::B, format!("{holds}; crashes were not tried")),
+        (true, false) => (Grade::B, format!("{holds}; crashes past the effect were not tried")),
         (false, true) => (Grade::B, format!("{holds}; failed attempts were not tried")),
-        (false, false) => {
-            (Grade::B, format!("{holds}; failed attempts and crashes were not tried"))
-        }
+        (false, false) => (
+            Grade::B,
+            format!("{holds}; failed attempts and crashes past the effect were not tried"),
+        ),
     }
 }
 
@@ -263,10 +273,13 @@ fn promise(seen: &Seen<'_>, grade: Grade) -> String {
     }
     let trials = [
         (seen.attempt, "a failed attempt", "failed attempts"),
-        (seen.crash, "a crash", "crashes"),
+        (seen.crash, "a crash", "crashes past the effect"),
         (seen.store, "a failing store", "a failing store"),
+        (seen.lease, "", "attempts that outlive their claim"),
+        (seen.retention, "", "old keys"),
     ];
-    let borne: Vec<&str> = trials.iter().filter(|(tried, ..)| *tried).map(|t| t.1).collect();
+    let borne = |t: &&(bool, &str, &str)| t.0 && !t.1.is_empty();
+    let borne: Vec<&str> = trials.iter().filter(borne).map(|t| t.1).collect();
     let untried: Vec<&str> = trials.iter().filter(|(tried, ..)| !tried).map(|t| t.2).collect();
     if !seen.crash {
         sentence.push_str(" while the process lives");
@@ -344,43 +357,66 @@ mod tests {
     #[test]
     fn the_promise_says_no_more_than_was_tried() {
         let attempt = || needing("failure/after", "behaviour.fails-after", Verdict::Pass);
-        let crash = || needing("lease/crash", "crash", Verdict::Pass);
-        let store = || judged("store/down", Must, Verdict::Pass);
+        let needs = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let crash = || Judged {
+            needs: needs(&["crash", "behaviour.slow-after"]),
+            ..judged("lease/crash-after", Must, Verdict::Pass)
+        };
+        let early_crash = || needing("lease/crash-in", "crash", Verdict::Pass);
+        let store = || needing("store/down", "store-down", Verdict::Pass);
+        let slow_store = || needing("store/slow", "store-slow", Verdict::Pass);
+        let lease = || needing("lease/longer", "timing.lease", Verdict::Pass);
+        let old = || judged("retention/spent", Must, Verdict::Pass);
         let tenants = || needing("identity/two", "tenant-b", Verdict::Pass);
         let lesser = |level| judged("hygiene/x", level, fails(Harm::Other));
         for (more, grade, promise) in [
             (
                 vec![],
                 Grade::B,
-                "At most one effect per key while the process lives; failed attempts, crashes and a failing store were not tried.",
+                "At most one effect per key while the process lives; failed attempts, crashes past the effect, a failing store, attempts that outlive their claim and old keys were not tried.",
             ),
             (
                 vec![tenants(), attempt()],
                 Grade::B,
-                "At most one effect per key and caller while the process lives, also through a failed attempt; crashes and a failing store were not tried.",
+                "At most one effect per key and caller while the process lives, also through a failed attempt; crashes past the effect, a failing store, attempts that outlive their claim and old keys were not tried.",
             ),
             (
-                vec![crash(), attempt()],
+                vec![early_crash(), slow_store(), attempt(), old()],
+                Grade::B,
+                "At most one effect per key while the process lives, also through a failed attempt; crashes past the effect, a failing store and attempts that outlive their claim were not tried.",
+            ),
+            (
+                vec![crash(), attempt(), lease(), old()],
                 Grade::A,
                 "At most one effect per key, also through a failed attempt and a crash; a failing store was not tried.",
             ),
             (
-                vec![crash(), store(), tenants(), attempt()],
+                vec![crash(), store(), attempt(), old()],
+                Grade::A,
+                "At most one effect per key, also through a failed attempt, a crash and a failing store; attempts that outlive their claim were not tried.",
+            ),
+            (
+                vec![crash(), attempt()],
+                Grade::A,
+                "At most one effect per key, also through a failed attempt and a crash; a failing store, attempts that outlive their claim and old keys were not tried.",
+            ),
+            (
+                vec![crash(), store(), tenants(), attempt(), lease(), old()],
                 Grade::A,
                 "At most one effect per key and caller, also through a failed attempt, a crash and a failing store.",
             ),
             (
                 vec![crash(), store()],
                 Grade::B,
-                "At most one effect per key, also through a crash and a failing store; failed attempts were not tried.",
+                "At most one effect per key, also through a crash and a failing store; failed attempts, attempts that outlive their claim and old keys were not tried.",
             ),
             (
-                vec![crash(), store(), attempt(), lesser(Should)],
+                vec![crash(), store(), attempt(), lease(), old(), lesser(Should)],
                 Grade::B,
                 "At most one effect per key, also through a failed attempt, a crash and a failing store.",
             ),
             (
-                vec![crash(), store(), attempt(), lesser(Info)],
+                vec![crash(), store(), attempt(), lease(), old(), lesser(Info)],
                 Grade::A,
                 "At most one effect per key, also through a failed attempt, a crash and a failing store.",
             ),
@@ -417,7 +453,7 @@ mod tests {
             (
                 vec![fail("replay/x", Harm::Other)],
                 Grade::C,
-                "At most one effect per key while the process lives, but what a retry is told cannot be relied on; failed attempts, crashes and a failing store were not tried.",
+                "At most one effect per key while the process lives, but what a retry is told cannot be relied on; failed attempts, crashes past the effect, a failing store, attempts that outlive their claim and old keys were not tried.",
             ),
         ] {
             let judgement = with(more);
