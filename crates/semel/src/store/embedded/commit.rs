@@ -192,7 +192,12 @@ impl Log {
             self.rotate()?;
         }
         // More than once only where a segment in store is left from smaller settings.
+        let longest = self.shared.options.segment_bytes - FIRST_BATCH;
         while span > self.active.segment.capacity - self.active.end {
+            if span > longest {
+                let what = format!("{span} bytes in one write, and a segment takes {longest}");
+                return Err(StoreError::Full { what });
+            }
             self.rotate()?;
         }
         if self.active.end == FIRST_BATCH {
@@ -268,8 +273,8 @@ impl Log {
     }
 
     /// Writes frames that must outlive their segment once more, unless their key has changed since.
+    /// In as many batches as it takes: a segment holds only so much.
     pub(super) fn carry(&mut self, frames: &[(RecordId, Place)]) -> Result<(), StoreError> {
-        let now = self.shared.clock.now();
         for (id, place) in frames {
             if self.staged.has(id) || !self.shared.index.holds(tag(id), *place) {
                 continue;
@@ -292,7 +297,7 @@ impl Log {
             };
             self.push_copy(*id, &old, new, &body)?;
         }
-        self.flush(now)
+        self.flush(self.shared.clock.now())
     }
 
     fn push_copy(
@@ -302,7 +307,12 @@ impl Log {
         new: Put,
         body: &[u8],
     ) -> Result<(), StoreError> {
-        self.room(false, FRAME_HEADER + body.len())?;
+        let len = FRAME_HEADER + body.len();
+        let most = self.shared.options.batch_bytes as usize;
+        if !self.writer.is_empty() && self.writer.span_with(len) > most {
+            self.flush(self.shared.clock.now())?;
+        }
+        self.room(false, len)?;
         let kind = if old.class == Class::Deleted { Kind::Delete } else { Kind::Put };
         let (offset, len) = self.writer.push(kind, &id, body);
         let change = Change { old: Some(*old), new, class: old.class, end: old.end, offset, len };

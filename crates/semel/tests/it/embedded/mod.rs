@@ -7,5 +7,6 @@ mod older;
 mod repair;
 mod retire;
 mod rig;
+mod room;
 mod torn;
 mod trouble;

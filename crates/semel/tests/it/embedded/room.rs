@@ -1,0 +1,61 @@
+//! What is carried over, or cannot be distilled, must not eat the disk.
+
+use super::rig::*;
+use semel_core::machine::Answer;
+use semel_core::{Policy, Span, StoreError};
+
+fn complete_for_ever(rig: &mut Rig, n: u64, len: usize) {
+    rig.policy.retention = Span::FOREVER;
+    rig.policy.memory = Span::FOREVER;
+    rig.complete(id(n), len);
+    rig.policy = Policy::default();
+}
+
+#[test]
+fn more_can_be_carried_over_than_one_segment_holds() {
+    let mut rig = Rig::with(small(), 4 << 20);
+    // Half of each segment stays, and one request to carry brings all of it.
+    for n in 0..6 {
+        complete_for_ever(&mut rig, n, 24_000);
+        rig.complete(id(100 + n), 27_000);
+    }
+    rig.clock.advance(DAY.plus(HOUR));
+    let carried: usize = (0..4).map(|_| rig.maintain().carried).sum();
+    assert_eq!(carried, 6);
+    assert!(rig.disk.used() < 600 << 10, "{} bytes", rig.disk.used());
+    for restart in [|_: &mut Rig| (), Rig::kill, |rig: &mut Rig| rig.power_loss(3)] {
+        restart(&mut rig);
+        for n in 0..6 {
+            assert_eq!(rig.act(id(n), &claim(2)), Ok(Answer::Replay), "key {n}");
+            assert_eq!(rig.act(id(100 + n), &claim(2)), Ok(Answer::Spent), "key {n}");
+        }
+    }
+}
+
+#[test]
+fn the_largest_reply_that_is_taken_can_be_carried_over_among_others() {
+    let mut rig = Rig::with(small(), 4 << 20);
+    complete_for_ever(&mut rig, 0, 1000);
+    rig.policy.retention = Span::FOREVER;
+    rig.policy.memory = Span::FOREVER;
+    assert_eq!(rig.act(id(1), &claim(1)), Ok(Answer::Execute));
+    rig.policy = Policy::default();
+    let largest = (1..60_000).rev().step_by(16).find(|len| {
+        let settled = rig.settle(id(1), *len);
+        assert!(matches!(settled, Ok(_) | Err(StoreError::Full { .. })), "{settled:?}");
+        settled.is_ok()
+    });
+    assert!(largest.is_some_and(|len| len > 40_000), "{largest:?}");
+    for n in 2..40 {
+        rig.complete(id(n), 15_000);
+    }
+    rig.clock.advance(DAY.plus(HOUR));
+    let done = rig.maintain();
+    assert!(done.carried >= 1 && done.retired > 1, "{done:?}");
+    rig.kill();
+    for n in 0..40 {
+        let answer = if n < 2 { Answer::Replay } else { Answer::Spent };
+        assert_eq!(rig.act(id(n), &claim(2)), Ok(answer), "key {n}");
+    }
+}
+
