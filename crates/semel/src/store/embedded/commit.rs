@@ -116,7 +116,7 @@ impl Log {
         };
         self.admit(current.class, class, FRAME_HEADER + body.len())?;
         let (offset, len) = self.writer.push(kind, &id, &body);
-        let change = Change { old: current.old, new, class, end, offset, len };
+        let change = Change { old: current.old, new: Ok(new), class, end, offset, len };
         self.staged.add(id, current.class, change);
         Ok(())
     }
@@ -262,11 +262,11 @@ impl Log {
             self.reserving += u64::from(change.class.reserves());
             tallies.entry(segment).or_default().add(change.len, change.end, width);
             match &change.new {
-                Put::Record(record) if change.class == Class::Flight => {
+                Ok(Put::Record(record)) if change.class == Class::Flight => {
                     let due = record.due().unwrap_or(Timestamp::NEVER);
                     flights.insert(id, Flight { version: record.version(), due, at });
                 }
-                Put::Record(_) | Put::Delete => flights.remove(&id),
+                Ok(Put::Record(_) | Put::Delete) | Err(_) => flights.remove(&id),
             }
             shared.index.put(tag(&id), change.old.map(|old| old.at.place), place);
         }
@@ -275,36 +275,43 @@ impl Log {
     /// Writes frames that must outlive their segment once more, unless their key has changed since.
     /// In as many batches as it takes: a segment holds only so much.
     pub(super) fn carry(&mut self, frames: &[(RecordId, Place)]) -> Result<(), StoreError> {
-        for (id, place) in frames {
-            if self.staged.has(id) || !self.shared.index.holds(tag(id), *place) {
-                continue;
-            }
-            let Some(bytes) = self.shared.frame(*place)? else { continue };
-            let at = At { place: *place, len: bytes.len() };
-            if place.deleted() {
-                let old = Old { at, class: Class::Deleted, end: Timestamp::ZERO };
-                self.push_copy(*id, &old, Put::Delete, &[])?;
-                continue;
-            }
-            let body = bytes.body().to_vec();
-            let (old, new) = match bytes.record(*id) {
-                Ok(record) => (Old::of(&record, at), Put::Record(record)),
-                // Written by a later Semel: carried as it is, for ever, and read by nobody here.
-                Err(_) => {
-                    let old = Old { at, class: Class::Ended, end: Timestamp::NEVER };
-                    (old, Put::Delete)
-                }
-            };
-            self.push_copy(*id, &old, new, &body)?;
+        let staged = frames.iter().try_for_each(|(id, place)| self.carry_one(*id, *place));
+        let carried = staged.and_then(|()| self.flush(self.shared.clock.now()));
+        if carried.is_err() {
+            // The next batch is of others: it must neither write these frames nor be judged by them.
+            self.writer.clear();
+            self.staged.drain();
+            self.free_bytes.take();
         }
-        self.flush(self.shared.clock.now())
+        carried
+    }
+
+    fn carry_one(&mut self, id: RecordId, place: Place) -> Result<(), StoreError> {
+        if self.staged.has(&id) || !self.shared.index.holds(tag(&id), place) {
+            return Ok(());
+        }
+        let Some(bytes) = self.shared.frame(place)? else { return Ok(()) };
+        let at = At { place, len: bytes.len() };
+        if place.deleted() {
+            let old = Old { at, class: Class::Deleted, end: Timestamp::ZERO };
+            return self.push_copy(id, &old, Ok(Put::Delete), &[]);
+        }
+        let body = bytes.body().to_vec();
+        match bytes.record(id) {
+            Ok(record) => self.push_copy(id, &Old::of(&record, at), Ok(Put::Record(record)), &body),
+            // Written by a later Semel: carried as it is, for ever, and read by nobody here.
+            Err(unread) => {
+                let old = Old { at, class: Class::Ended, end: Timestamp::NEVER };
+                self.push_copy(id, &old, Err(unread), &body)
+            }
+        }
     }
 
     fn push_copy(
         &mut self,
         id: RecordId,
         old: &Old,
-        new: Put,
+        new: Result<Put, StoreError>,
         body: &[u8],
     ) -> Result<(), StoreError> {
         let len = FRAME_HEADER + body.len();
@@ -351,3 +358,6 @@ fn release(tallies: &mut std::collections::BTreeMap<u32, Tally>, old: &Old, widt
         tally.take(old.at.len, old.end, width);
     }
 }
+
+#[cfg(test)]
+mod tests;

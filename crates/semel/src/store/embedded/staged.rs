@@ -40,7 +40,9 @@ pub(super) struct Current {
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) old: Option<Old>,
-    pub(super) new: Put,
+    /// Why it cannot be read, where a record is carried over that nobody here can read: whoever asks
+    /// for it is told so, for it is not absent.
+    pub(super) new: Result<Put, StoreError>,
     pub(super) class: Class,
     pub(super) end: Timestamp,
     /// Of the frame, from the start of the batch.
@@ -87,8 +89,9 @@ impl Staged {
     ) -> Result<Current, StoreError> {
         if let Some(change) = self.by_id.get(id) {
             let record = match &change.new {
-                Put::Record(record) => Some(record.clone()),
-                Put::Delete => None,
+                Ok(Put::Record(record)) => Some(record.clone()),
+                Ok(Put::Delete) => None,
+                Err(unread) => return Err(unread.clone()),
             };
             return Ok(Current {
                 version: record.as_ref().map(Record::version),
