@@ -122,7 +122,7 @@ struct Looker<'a> {
     report: Report,
     /// The sequence of the batch that should come next.
     next: u64,
-    /// Where the last whole batch ended: segment, offset, and the length of the file.
+    /// Where the next batch was to stand: segment, offset, and the length of the file.
     end: (u32, u32, u64),
     /// What an opening would put back.
     last: Option<LastBatch>,
@@ -160,6 +160,9 @@ impl Looker<'_> {
             self.damage(name.clone(), 0, u64::from(FIRST_BATCH), "the segment's header", place);
         }
         self.first_batch(id, &bytes);
+        if self.next_belongs(id, &bytes) {
+            self.end = (id, FIRST_BATCH, bytes.len() as u64);
+        }
         let mut from = FIRST_BATCH;
         loop {
             let found = scan_from(&bytes, id, from, self.next);
@@ -187,6 +190,15 @@ impl Looker<'_> {
         }
     }
 
+    /// Whether the next batch was to stand first in this segment, so that it is missing here if it is
+    /// missing at all. A segment that took no batch stays as it was made.
+    fn next_belongs(&self, id: u32, bytes: &[u8]) -> bool {
+        let first = bytes.get(FIRST_BATCH as usize..).unwrap_or_default();
+        self.report.segments == 1
+            || !header_is_whole(bytes, id)
+            || BatchHeader::resembles(first, u64::from(id), self.next)
+    }
+
     /// When a segment begins with a later batch than is due, the ones between are missing at the
     /// end of the segment before, or with the segments between.
     fn first_batch(&mut self, id: u32, bytes: &[u8]) {
@@ -205,7 +217,7 @@ impl Looker<'_> {
         }
         let (segment, end, len) = self.end;
         let place = DamagedPlace::Batches { segment, sequence, next, sure: false };
-        let bytes = len - u64::from(end);
+        let bytes = len.saturating_sub(u64::from(end));
         self.damage(segment_name(segment), u64::from(end), bytes, "the last batches", place);
     }
 

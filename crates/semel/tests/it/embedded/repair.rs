@@ -180,6 +180,30 @@ fn a_lost_segment_is_reported_and_the_rest_can_be_kept() {
 }
 
 #[test]
+fn a_segment_without_a_whole_batch_is_set_aside_wherever_it_stands() {
+    for zeroed in [1, 2] {
+        let mut rig = stopped(200);
+        let file = format!("log-{zeroed:08}.seg");
+        let len = rig.disk.bytes(&file).expect("it is there").len() as u64;
+        assert!(rig.disk.wipe(&file));
+        rig.disk.lose_file(&format!("log-{zeroed:08}.idx"));
+        assert!(matches!(rig.try_open(), Err(OpenError::Damaged { .. })));
+        rig.disk.kill();
+        let found: Vec<_> = check(&rig).damage.into_iter().map(|d| (d.file, d.offset)).collect();
+        assert_eq!(found, [(file.clone(), 0), (file.clone(), 4096)], "segment {zeroed}");
+        rig.disk.kill();
+        let report = repair(&rig, Choice::Quarantine);
+        let [aside] = &report.quarantined[..] else { panic!("{report:?}") };
+        assert_eq!(rig.disk.bytes(aside).map(|b| b.len() as u64), Some(len - 4096));
+        install(&mut rig);
+        let there = (0..200).filter(|n| rig.load(id(*n)).is_some()).count();
+        assert!((100..200).contains(&there), "{there}");
+        rig.complete(id(1000), 100);
+        assert_eq!(check_after_kill(&rig).damage, []);
+    }
+}
+
+#[test]
 fn a_damaged_table_of_spent_keys_is_refused_and_can_be_set_aside() {
     let mut rig = stopped(200);
     install(&mut rig);

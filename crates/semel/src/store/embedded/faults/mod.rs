@@ -114,6 +114,11 @@ impl FaultDisk {
         self.state().flip_bit(name, byte, bit)
     }
 
+    /// Makes zeros of all bytes of a file, on the platter and as it is read. False when there is none.
+    pub fn wipe(&self, name: &str) -> bool {
+        self.state().wipe(name)
+    }
+
     /// Removes a file behind the store's back.
     pub fn lose_file(&self, name: &str) -> bool {
         self.state().lose_file(name)

@@ -296,6 +296,14 @@ impl State {
         flipped
     }
 
+    pub(super) fn wipe(&mut self, name: &str) -> bool {
+        let Some(inode) = self.inode(name) else { return false };
+        let file = &mut self.inodes[inode];
+        file.current.fill(0);
+        file.durable.fill(0);
+        true
+    }
+
     pub(super) fn lose_file(&mut self, name: &str) -> bool {
         self.durable.remove(name);
         self.current.remove(name).is_some()
