@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::batch::{BATCH_HEADER, BatchWriter, FRAME_HEADER, Kind, SECTOR};
 use super::entry::{Class, Tally, record_end};
 use super::index::{Place, tag};
+use super::maintain::Leaves;
 use super::segment::{FIRST_BATCH, Segment};
 use super::shared::{At, Flight, Shared, held};
 use super::staged::{Change, Current, Old, Staged};
@@ -327,11 +328,13 @@ impl Log {
         Ok(())
     }
 
-    /// Takes keys out of the index that a table knows now, or nobody. One that has been written
-    /// again since then stays.
-    pub(super) fn forget(&self, gone: &[(u64, Place)]) {
-        for (tag, place) in gone {
-            self.shared.index.remove(*tag, *place);
+    /// Takes keys out of the index that a table knows now, or nobody, and gives back what was set
+    /// aside for them. One that has been written again since then stays.
+    pub(super) fn forget(&mut self, gone: &[Leaves]) {
+        for Leaves { tag, place, class } in gone {
+            if self.shared.index.remove(*tag, *place) {
+                self.reserving -= u64::from(class.reserves());
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::commit::{Log, Reply};
 use super::index::Place;
-use super::maintain::{Hand, Maintained, Maintenance};
+use super::maintain::{Hand, Leaves, Maintained, Maintenance};
 use super::segment::FIRST_BATCH;
 use super::shared::{Shared, held};
 
@@ -22,7 +22,7 @@ pub(super) enum Ask {
     Swap(Swap, Reply<Swapped>),
     Bind([u8; 16], Reply<Bound>),
     Carry(Vec<(RecordId, Place)>, Reply<()>),
-    Forget(Vec<(u64, Place)>, Reply<()>),
+    Forget(Vec<Leaves>, Reply<()>),
     Rotate(Reply<()>),
 }
 
@@ -140,7 +140,7 @@ impl Hand for Log {
         Self::carry(self, &frames)
     }
 
-    fn forget(&mut self, gone: Vec<(u64, Place)>) -> Result<(), StoreError> {
+    fn forget(&mut self, gone: Vec<Leaves>) -> Result<(), StoreError> {
         Self::forget(self, &gone);
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Hand for Remote {
         self.ask(|reply| Ask::Carry(frames, reply))
     }
 
-    fn forget(&mut self, gone: Vec<(u64, Place)>) -> Result<(), StoreError> {
+    fn forget(&mut self, gone: Vec<Leaves>) -> Result<(), StoreError> {
         self.ask(|reply| Ask::Forget(gone, reply))
     }
 

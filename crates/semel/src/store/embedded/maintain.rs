@@ -30,9 +30,17 @@ use super::supply::is_full;
 /// What only the committer may do.
 pub(super) trait Hand {
     fn carry(&mut self, frames: Vec<(RecordId, Place)>) -> Result<(), StoreError>;
-    fn forget(&mut self, gone: Vec<(u64, Place)>) -> Result<(), StoreError>;
+    fn forget(&mut self, gone: Vec<Leaves>) -> Result<(), StoreError>;
     /// Begins a new segment if the present one is in use.
     fn rotate(&mut self) -> Result<(), StoreError>;
+}
+
+/// The frame of a key that leaves the index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaves {
+    pub(super) tag: u64,
+    pub(super) place: Place,
+    pub(super) class: Class,
 }
 
 /// What one round of maintenance did.
@@ -87,7 +95,7 @@ enum Verdict {
 struct Plan {
     carry: Vec<(RecordId, Place)>,
     spent: Vec<SpentEntry>,
-    leaves: Vec<(u64, Place)>,
+    leaves: Vec<Leaves>,
 }
 
 impl Maintenance {
@@ -268,13 +276,14 @@ impl Maintenance {
                     Err(_) => Verdict::Carry,
                 },
             };
+            let leaves = Leaves { tag: entry.tag, place, class: entry.class };
             match verdict {
                 Verdict::Carry => plan.carry.push((id, place)),
                 Verdict::Spent(entry_) => {
                     plan.spent.push(entry_);
-                    plan.leaves.push((entry.tag, place));
+                    plan.leaves.push(leaves);
                 }
-                Verdict::Gone => plan.leaves.push((entry.tag, place)),
+                Verdict::Gone => plan.leaves.push(leaves),
             }
         }
         Ok(())

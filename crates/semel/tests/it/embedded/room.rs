@@ -1,14 +1,20 @@
 //! What is carried over, or cannot be distilled, must not eat the disk.
 
 use super::rig::*;
-use semel_core::machine::Answer;
-use semel_core::{Policy, Span, StoreError};
+use semel_core::machine::{Answer, Event, Outcome, Resolution};
+use semel_core::{Policy, Settled, Span, StoreError, StoredReply};
 
 fn complete_for_ever(rig: &mut Rig, n: u64, len: usize) {
     rig.policy.retention = Span::FOREVER;
     rig.policy.memory = Span::FOREVER;
     rig.complete(id(n), len);
     rig.policy = Policy::default();
+}
+
+fn rounds(rig: &mut Rig, rounds: usize) {
+    for _ in 0..rounds {
+        rig.maintain();
+    }
 }
 
 #[test]
@@ -57,5 +63,36 @@ fn the_largest_reply_that_is_taken_can_be_carried_over_among_others() {
         let answer = if n < 2 { Answer::Replay } else { Answer::Spent };
         assert_eq!(rig.act(id(n), &claim(2)), Ok(answer), "key {n}");
     }
+}
+
+/// Claims until the store is full; returns how many it took.
+fn fill(rig: &mut Rig) -> usize {
+    for n in 0..10_000 {
+        match rig.act(id(50_000 + n), &claim(1)) {
+            Ok(answer) => assert_eq!(answer, Answer::Execute),
+            Err(StoreError::Full { .. }) => return n as usize,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the disk never ran full");
+}
+
+#[test]
+fn what_a_resolve_without_its_reply_set_aside_comes_back_when_its_key_leaves() {
+    let fresh = fill(&mut Rig::with(small(), 600 << 10));
+    let mut rig = Rig::with(small(), 600 << 10);
+    for n in 0..40 {
+        assert_eq!(rig.act(id(n), &claim(1)), Ok(Answer::Execute));
+        let fence = rig.fence(id(n));
+        rig.act(id(n), &Event::Settle(fence, Outcome::InDoubt)).expect("it settles");
+        let unknown = Settled { reply: StoredReply::Unknown, digest: None, ..reply(0) };
+        let resolved = rig.act(id(n), &Event::Resolve(Resolution::Done(unknown)));
+        assert_eq!(resolved, Ok(Answer::Resolved));
+    }
+    rig.clock.advance(DAY.plus(HOUR));
+    rounds(&mut rig, 3);
+    assert_eq!((rig.store.stats().keys, rig.store.stats().spent_keys), (0, 40));
+    let took = fill(&mut rig);
+    assert!(took * 10 > fresh * 8, "{took} claims, a new store takes {fresh}");
 }
 
