@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use semel_core::machine::{Event, Write, step};
 use semel_core::{Policy, Record, RecordId, Span, State, StoreError, Timestamp};
@@ -73,6 +74,8 @@ const MARK_LAG: Span = Span::from_secs(600);
 pub(super) struct Maintenance {
     pub(super) shared: Arc<Shared>,
     indexed: BTreeSet<u32>,
+    /// Bytes in the segment of that number that are at their end and were carried all the same.
+    stuck: (u32, u64),
     done: Maintained,
 }
 
@@ -96,11 +99,13 @@ struct Plan {
     carry: Vec<(RecordId, Place)>,
     spent: Vec<SpentEntry>,
     leaves: Vec<Leaves>,
+    /// Bytes of what is carried though it is at its end.
+    stuck: u64,
 }
 
 impl Maintenance {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, indexed: BTreeSet::new(), done: Maintained::default() }
+        Self { shared, indexed: BTreeSet::new(), stuck: (0, 0), done: Maintained::default() }
     }
 
     /// One round.
@@ -173,16 +178,25 @@ impl Maintenance {
         Ok(())
     }
 
+    fn active(&self) -> u32 {
+        self.shared.active.load(Ordering::Acquire)
+    }
+
+    fn stuck_in(&self, segment: u32) -> u64 {
+        if self.stuck.0 == segment { self.stuck.1 } else { 0 }
+    }
+
     /// An idle log still has to let its oldest records go, and only a segment that takes no more
-    /// writes can leave.
+    /// writes can leave. What would only be carried once more is no reason to.
     fn rotate_stale(&self, now: Timestamp, hand: &mut dyn Hand) -> Result<(), StoreError> {
         let width = self.shared.options.bucket_width;
-        let active = self.shared.active.load(std::sync::atomic::Ordering::Acquire);
+        let active = self.active();
+        let stuck = self.stuck_in(active);
         let stale = {
             let tallies = held(&self.shared.tallies);
             let ended = tallies.get(&active).map_or(0, |tally| tally.ended(now, width));
             let live = tallies.get(&active).map_or(0, |tally| tally.live_after(now, width));
-            ended > 0 && ended >= live
+            ended > stuck && ended >= live
         };
         if stale { hand.rotate() } else { Ok(()) }
     }
@@ -236,6 +250,8 @@ impl Maintenance {
         for chunk in plan.carry.chunks(CARRY) {
             hand.carry(chunk.to_vec())?;
         }
+        let active = self.active();
+        self.stuck = (active, self.stuck_in(active) + plan.stuck);
         self.done.carried += plan.carry.len();
         self.done.distilled += plan.spent.len();
         self.done.forgotten += plan.leaves.len() - plan.spent.len();
@@ -278,7 +294,10 @@ impl Maintenance {
             };
             let leaves = Leaves { tag: entry.tag, place, class: entry.class };
             match verdict {
-                Verdict::Carry => plan.carry.push((id, place)),
+                Verdict::Carry => {
+                    plan.carry.push((id, place));
+                    plan.stuck += if entry.end <= now { u64::from(entry.len) } else { 0 };
+                }
                 Verdict::Spent(entry_) => {
                     plan.spent.push(entry_);
                     plan.leaves.push(leaves);

@@ -2,7 +2,8 @@
 
 use super::rig::*;
 use semel_core::machine::{Answer, Event, Outcome, Resolution};
-use semel_core::{Policy, Settled, Span, StoreError, StoredReply};
+use semel_core::store::{Put, Swapped};
+use semel_core::{Fence, Policy, Record, Settled, Span, State, StoreError, StoredReply, Version};
 
 fn complete_for_ever(rig: &mut Rig, n: u64, len: usize) {
     rig.policy.retention = Span::FOREVER;
@@ -96,3 +97,84 @@ fn what_a_resolve_without_its_reply_set_aside_comes_back_when_its_key_leaves() {
     assert!(took * 10 > fresh * 8, "{took} claims, a new store takes {fresh}");
 }
 
+/// Replaces the record of a key.
+fn put(rig: &mut Rig, n: u64, change: impl FnOnce(Record) -> Record) {
+    let record = rig.load(id(n)).expect("it is there");
+    let expected = record.version();
+    let swap = rig.request(id(n), Some(expected), Put::Record(change(record)));
+    assert!(matches!(rig.swap(swap), Ok(Swapped::Done { .. })));
+}
+
+#[test]
+fn a_run_of_many_extensions_ends_as_a_spent_key_like_any_other() {
+    let mut rig = Rig::new();
+    rig.complete(id(1), 100);
+    put(&mut rig, 1, |record| Record { revision: 254, ..record });
+    rig.complete(id(2), 100);
+    put(&mut rig, 2, |record| Record { revision: 4000, ..record });
+    let fences: [Fence; 2] = [rig.fence(id(1)), rig.fence(id(2))];
+    rig.clock.advance(DAY.plus(HOUR));
+    rounds(&mut rig, 2);
+    assert_eq!((rig.store.stats().keys, rig.store.stats().spent_keys), (0, 2));
+    for restart in [|_: &mut Rig| (), Rig::kill] {
+        restart(&mut rig);
+        for (n, fence) in [(1, fences[0]), (2, fences[1])] {
+            let version = rig.load(id(n)).expect("it is there").version();
+            assert_eq!(version.fence, fence);
+            assert!(version.revision > 254, "no earlier version is taken for the present one");
+            // A write that was decided on any earlier version comes too late.
+            for revision in [0, 254, 255, 256, 4000, 4001] {
+                let stale = Some(Version { fence, revision });
+                if stale == Some(version) {
+                    continue;
+                }
+                let swap = rig.request(id(n), stale, Put::Delete);
+                assert!(matches!(rig.swap(swap), Ok(Swapped::Conflict { .. })), "{revision}");
+            }
+            assert_eq!(rig.act(id(n), &claim(2)), Ok(Answer::Spent));
+        }
+    }
+    assert!(rig.load(id(2)).is_some_and(|record| record.revision > 4001));
+}
+
+#[test]
+fn memory_beyond_what_a_spent_key_can_say_is_memory_for_ever() {
+    let mut rig = Rig::new();
+    rig.policy.memory = DAY.times(366 * 2000);
+    rig.complete(id(1), 100);
+    rig.clock.advance(DAY.plus(HOUR));
+    rounds(&mut rig, 2);
+    assert_eq!((rig.store.stats().keys, rig.store.stats().spent_keys), (0, 1));
+    rig.clock.advance(DAY.times(365 * 2010));
+    rounds(&mut rig, 2);
+    rig.kill();
+    assert_eq!(rig.load(id(1)).map(|record| record.state), Some(State::Spent));
+}
+
+#[test]
+fn an_idle_log_makes_no_segments_over_what_cannot_leave_yet() {
+    let mut rig = Rig::new();
+    rig.policy.memory = Span::FOREVER;
+    rig.complete(id(1), 100);
+    rig.policy = Policy::default();
+    rig.complete(id(2), 100);
+    rig.clock.advance(DAY.plus(HOUR));
+    rounds(&mut rig, 2);
+    assert_eq!(rig.store.stats().spent_keys, 2);
+    // The table knows the second key as long as it knows the first, so the word that it was
+    // forgotten has to stay as well.
+    rig.clock.advance(DAY.times(31));
+    assert_eq!(rig.act(id(2), &Event::Sweep), Ok(Answer::Swept));
+    rounds(&mut rig, 3);
+    let before = (rig.disk.names(), rig.disk.counts().filled);
+    for _ in 0..5 {
+        rig.clock.advance(HOUR);
+        rig.maintain();
+    }
+    assert_eq!((rig.disk.names(), rig.disk.counts().filled), before);
+    for restart in [|_: &mut Rig| (), Rig::kill] {
+        restart(&mut rig);
+        assert_eq!(rig.load(id(2)), None, "it does not come back");
+    }
+    assert_eq!(rig.act(id(2), &claim(2)), Ok(Answer::Execute));
+}

@@ -7,6 +7,8 @@ use semel_core::{
 pub(super) const ENTRY: usize = 29;
 const HOUR_MS: u64 = 3_600_000;
 pub(super) const FOREVER: u32 = 0xff_ffff;
+/// Stands for every revision that a byte does not hold.
+const MANY: u8 = u8::MAX;
 const VOID: u8 = 1;
 const OUTCOME: u8 = 2;
 
@@ -21,12 +23,16 @@ pub(super) fn short(id: &RecordId) -> [u8; 16] {
     short
 }
 
-/// A time in whole hours, rounded up; `None` beyond what three bytes hold.
-pub(super) fn to_hours(time: Timestamp) -> Option<u32> {
-    if time == Timestamp::NEVER {
-        return Some(FOREVER);
-    }
-    u32::try_from(time.as_unix_ms().div_ceil(HOUR_MS)).ok().filter(|hours| *hours < FOREVER)
+/// A time in whole hours, rounded up. What three bytes do not hold is never: a key that is known too
+/// long runs no second time.
+pub(super) fn to_hours(time: Timestamp) -> u32 {
+    u32::try_from(time.as_unix_ms().div_ceil(HOUR_MS)).map_or(FOREVER, |hours| hours.min(FOREVER))
+}
+
+/// A revision as it was, or one that no log reaches: it is later than each that the key had, so no
+/// write that was decided on one of those is taken for a write to this one.
+const fn revision(byte: u8) -> u32 {
+    if byte == MANY { 1 << 31 } else { byte as u32 }
 }
 
 pub(super) const fn from_hours(hours: u32) -> Timestamp {
@@ -47,7 +53,7 @@ impl SpentEntry {
                 return None;
             }
         };
-        let revision = u8::try_from(record.revision).ok()?;
+        let revision = u8::try_from(record.revision).unwrap_or(MANY);
         if record.fence.0 >= 1 << 48 {
             return None;
         }
@@ -63,7 +69,7 @@ impl SpentEntry {
             }
             Some(_) => return None,
         };
-        let hours = to_hours(record.memory_end())?;
+        let hours = to_hours(record.memory_end());
         let mut out = [0; ENTRY];
         out[..16].copy_from_slice(&short(id));
         out[16..22].copy_from_slice(&record.fence.0.to_le_bytes()[..6]);
@@ -111,7 +117,7 @@ impl SpentEntry {
         Record {
             state: if flags & VOID != 0 { State::Voided } else { State::Spent },
             fence,
-            revision: u32::from(self.0[22]),
+            revision: revision(self.0[22]),
             stamp: since,
             fingerprint: None,
             owner: Owner([0; 16]),

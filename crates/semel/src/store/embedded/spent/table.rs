@@ -215,7 +215,7 @@ impl TableWriter {
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(&self.number.to_le_bytes());
         head.extend_from_slice(&self.entries.to_le_bytes());
-        let hours = to_hours(self.latest_end).unwrap_or(FOREVER);
+        let hours = to_hours(self.latest_end);
         head.extend_from_slice(&hours.to_le_bytes());
         let mut tail = Vec::new();
         for first in &self.firsts {

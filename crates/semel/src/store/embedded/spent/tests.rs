@@ -108,13 +108,26 @@ fn what_an_entry_cannot_hold_stays_a_record() {
     assert_eq!(ENTRY, 29);
     assert!(SpentEntry::of(&id(1), &ok()).is_some());
     for record in [
-        Record { revision: 256, ..ok() },
         Record { fence: Fence(1 << 48), ..ok() },
         Record { state: State::Completed, ..ok() },
         Record { state: State::InFlight, ..ok() },
     ] {
         assert_eq!(SpentEntry::of(&id(1), &record), None);
     }
+}
+
+#[test]
+fn what_an_entry_clamps_is_known_longer_and_is_no_earlier_version() {
+    let many = |revision| Record { revision, ..spent(1) };
+    let back = |record: &Record| SpentEntry::of(&id(1), record).expect("it fits").record();
+    assert_eq!(back(&many(254)).revision, 254);
+    for revision in [255, 256, 100_000] {
+        let version = back(&many(revision)).version();
+        assert_eq!(version.fence, many(revision).fence);
+        assert!(version.revision > revision);
+    }
+    let long = Record { memory: Span::from_secs(1914 * 366 * 86_400), ..spent(1) };
+    assert_eq!(back(&long).memory_end(), Timestamp::NEVER);
 }
 
 #[test]
