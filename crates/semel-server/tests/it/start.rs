@@ -189,6 +189,31 @@ async fn another_store_under_the_same_secret_is_refused_until_accepted() {
 }
 
 #[tokio::test]
+async fn damage_to_the_file_that_names_the_store_is_told_as_what_repair_cannot_mend() {
+    let home = Home::with_a_record().await;
+    let spec = format!("embedded:{}", home.store().display());
+    let file = home.store().join("STORE");
+    let whole = fs::read(&file).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&file, &flipped).unwrap();
+    let advice = ["STORE", "damaged", "restore a copy of the whole directory"];
+    refused(home.serve(), &advice).await;
+    let args = ["--store", &spec, "--quarantine", "--yes"];
+    for (verb, flags, code) in [("check", &args[..2], 1), ("repair", &args[..], 2)] {
+        let ended = run(&[&["store", verb], flags].concat()).await;
+        assert_eq!(ended.code, Some(code), "{verb}: {}", ended.stderr);
+        for part in advice {
+            assert!(ended.stderr.contains(part), "{verb}: {}", ended.stderr);
+        }
+        assert!(!ended.stderr.contains("with `semel store repair`"), "{verb}: {}", ended.stderr);
+    }
+    assert_eq!(fs::read(&file).unwrap(), flipped, "neither changed it");
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(run(&["store", "check", "--store", &spec]).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn damage_is_found_named_and_set_aside_by_choice_alone() {
     let home = Home::with_a_record().await;
     let spec = format!("embedded:{}", home.store().display());

@@ -18,7 +18,10 @@ const DAMAGED: u8 = 1;
 
 /// Reads the whole store and changes nothing.
 pub(super) fn check(store: &StoreSpec, as_json: bool) -> Result<ExitCode, Failure> {
-    let report = embedded::check(directory(store)?)?;
+    let report = embedded::check(directory(store)?).map_err(|error| {
+        // Where not even the look goes through, its message says what can be done.
+        if error.is_damage() { Failure::no(error.to_string()) } else { error.into() }
+    })?;
     output::data(&output::shown(&told(&report), as_json))?;
     if report.damage.is_empty() {
         return Ok(ExitCode::SUCCESS);

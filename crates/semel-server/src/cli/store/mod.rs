@@ -47,7 +47,9 @@ struct StatsArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  semel store check --store embedded:/var/lib/semel")]
+  semel store check --store embedded:/var/lib/semel
+
+Exit 0: sound. 1: damaged. 2: not told, for the directory is in use, holds no store, or cannot be read.")]
 struct PlaceArgs {
     /// The store of a server that is stopped
     #[arg(long, env = "SEMEL_STORE", value_name = "STORE", default_value = "embedded:semel-data",
@@ -65,6 +67,8 @@ struct PlaceArgs {
 Examples:
   semel store repair --store embedded:/var/lib/semel --begin-anew
   semel store repair --store embedded:/var/lib/semel --quarantine --yes
+
+A damaged STORE file cannot be set aside: restore a copy of the directory.
 
 The damaged bytes are kept in quarantine files. A key whose latest record was among them looks new,
 and a retry of what it ran runs again. --begin-anew refuses at least those keys that carry their own

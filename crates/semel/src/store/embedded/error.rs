@@ -36,6 +36,16 @@ pub enum OpenError {
         /// The directory.
         place: String,
     },
+    /// The file that names the store is damaged; only a copy brings back what it said.
+    #[error(
+        "STORE in {place} is damaged ({what}). It alone says which files belong to the store, so `semel store repair` cannot set this aside: restore a copy of the whole directory. Without one, move the directory away and make an empty store with `semel store init`; a retry of what the old one ran then runs again"
+    )]
+    StoreFile {
+        /// The directory.
+        place: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Written by a later Semel.
     #[error(
         "{place} is written in format {found}, this Semel reads up to {known}: run the version that wrote it, or a later one"
@@ -91,6 +101,21 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether something that was there is damaged or gone, for certain.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::NotAStore { .. } | Self::StoreFile { .. } | Self::Damaged { .. } => true,
+            Self::AlreadyOpen { .. }
+            | Self::Behind { .. }
+            | Self::Missing { .. }
+            | Self::Exists { .. }
+            | Self::UnknownFormat { .. }
+            | Self::Options { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+
     pub(super) fn io(path: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

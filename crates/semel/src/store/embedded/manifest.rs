@@ -85,7 +85,7 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(OpenError::io(NAME)(error)),
         };
-        let damaged = |what| OpenError::Damaged { file: NAME.into(), offset: 0, what };
+        let damaged = |what| OpenError::StoreFile { place: disk.place(), what };
         if bytes.get(..8) != Some(MAGIC) {
             return Err(damaged("it does not begin as a STORE file does"));
         }
