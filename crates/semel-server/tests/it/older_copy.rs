@@ -95,8 +95,12 @@ async fn an_older_copy_of_the_store_is_refused_and_the_newest_taken_back() {
     let home = set_back().await;
     // Neither a start, nor a look, nor a question without an answer brings it nearer to its mark.
     for _ in 0..3 {
-        home.refused(&["an older copy of the store", "Nothing was changed", "semel store accept"])
-            .await;
+        home.refused(&[
+            "an older copy of the store",
+            "No write of it was changed",
+            "semel store accept",
+        ])
+        .await;
         assert_eq!(home.of_store("check", &[]).await.code, Some(0));
         let unasked = home.of_store("accept", &[]).await;
         assert_eq!(unasked.code, Some(2), "{}", unasked.stderr);

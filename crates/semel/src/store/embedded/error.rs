@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why a record log was not opened or made. Nothing was changed unless the text says so.
+/// Why a record log was not opened or made. No write in it was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -72,7 +72,7 @@ pub enum OpenError {
     },
     /// An older copy, or a disk that lost what it had confirmed.
     #[error(
-        "{place} holds {found} writes and is known to have held {known}: an older copy of the store was put in its place, or its disk lost what it had confirmed. What ran since then is unknown here, and every retry of it would run again. Nothing was changed. Find the newest store; if it is gone for good, `semel store accept` begins another life with this one"
+        "{place} holds {found} writes and is known to have held {known}: an older copy of the store was put in its place, or its disk lost what it had confirmed. What ran since then is unknown here, and every retry of it would run again. No write of it was changed. Find the newest store; if it is gone for good, `semel store accept` begins another life with this one"
     )]
     Behind {
         /// The directory.
