@@ -175,7 +175,7 @@ pub enum StoreError {
     },
     /// No room; nothing was applied.
     #[error(
-        "the store is full ({what}): free space or add some; keys already in flight can still settle"
+        "the store is full ({what}): free space or add some; nothing that is live is thrown out for it"
     )]
     Full {
         /// Disk, memory or quota.

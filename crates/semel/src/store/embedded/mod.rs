@@ -8,8 +8,9 @@
 //! 2. The log is a row of segments; each takes writes for at most one time bucket, so all in it ends
 //!    at about one time. A segment that has ended leaves as a whole; what is used up in it becomes a
 //!    small table of spent keys, what is not (in flight, in doubt) is written once more.
-//! 3. A claim sets aside the bytes that its settle may need. A full disk refuses claims; it never
-//!    strands a settle.
+//! 3. A claim sets aside the bytes that its settle may need, so that claims are refused before
+//!    settles are. They are counted among the free bytes of the disk, not held: whoever else fills the
+//!    disk can take them. A settle is refused then, and lands once there is room.
 //! 4. At opening, an unfinished write behind the last batch is cut. Anything else that does not read
 //!    is damage: the store does not open and says where; [`check()`] and [`repair()`] help.
 //!

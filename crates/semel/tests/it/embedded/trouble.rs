@@ -22,16 +22,48 @@ fn fill(rig: &mut Rig) -> Vec<u64> {
 }
 
 #[test]
-fn a_full_disk_refuses_claims_and_strands_no_settle() {
+fn a_full_disk_refuses_claims_and_keeps_room_for_every_settle() {
     let mut rig = Rig::with(small(), 600 << 10);
     let claimed = fill(&mut rig);
     assert!(claimed.len() > 20, "{}", claimed.len());
     assert_eq!(rig.load(id(claimed.len() as u64)), None, "what was refused is not there");
-    // Somebody else takes what is left of the disk in the meantime: what was promised is ours.
     for n in &claimed {
         rig.clock.advance(semel_core::Span::from_ms(1));
         let settled = rig.settle(id(*n), rig.options.reply_cap as usize);
         assert_eq!(settled, Ok(Answer::Settled { contradiction: false }), "key {n} is stranded");
+    }
+    rig.kill();
+    for n in &claimed {
+        assert_eq!(rig.load(id(*n)).map(|r| r.state), Some(State::Completed));
+    }
+}
+
+/// Room beyond the segments in supply is counted, not held: another process can take it.
+#[test]
+fn a_settle_whose_room_somebody_else_took_is_refused_and_lands_when_space_returns() {
+    let mut rig = Rig::with(small(), 600 << 10);
+    let claimed = fill(&mut rig);
+    rig.disk.set_capacity(rig.disk.used());
+    let largest = rig.options.reply_cap as usize;
+    let mut refused = Vec::new();
+    for n in &claimed {
+        rig.clock.advance(semel_core::Span::from_ms(1));
+        match rig.settle(id(*n), largest) {
+            Ok(answer) => assert_eq!(answer, Answer::Settled { contradiction: false }),
+            Err(StoreError::Full { .. }) => refused.push(*n),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(!refused.is_empty() && refused.len() < claimed.len(), "{}", refused.len());
+    rig.kill();
+    for n in &claimed {
+        let state = if refused.contains(n) { State::InFlight } else { State::Completed };
+        assert_eq!(rig.load(id(*n)).map(|r| r.state), Some(state), "key {n}");
+    }
+    rig.disk.set_capacity(600 << 10);
+    for n in &refused {
+        let settled = rig.settle(id(*n), largest);
+        assert_eq!(settled, Ok(Answer::Settled { contradiction: false }), "key {n}");
     }
     rig.kill();
     for n in &claimed {
