@@ -112,16 +112,19 @@ pub enum Ended {
     AtFailure,
     /// When it was told to stop.
     Interrupted,
+    /// Where what a case broke could not be mended: whatever comes after means nothing.
+    NotMended,
 }
 
 impl Ended {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Whole, Self::AtFailure, Self::Interrupted];
+    pub const ALL: [Self; 4] = [Self::Whole, Self::AtFailure, Self::Interrupted, Self::NotMended];
 
     /// As reports write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NotMended => "not-mended",
             Self::Whole => "whole",
             Self::AtFailure => "at-failure",
             Self::Interrupted => "interrupted",
@@ -246,10 +249,13 @@ async fn every(
             find(rig, case, options.repeat).await
         });
         let mut running = stream::iter(running).buffer_unordered(width);
-        while let Some(finding) = running.next().await {
+        while let Some((finding, mended)) = running.next().await {
             say(Event::Found(&finding));
             let last = options.fail_fast && finding.counts(options.strict);
             all.push(finding);
+            if !mended {
+                return Ended::NotMended;
+            }
             if last {
                 return Ended::AtFailure;
             }
@@ -355,12 +361,24 @@ fn shuffled(mut cases: Vec<&'static Case>, seed: u64) -> Vec<&'static Case> {
     cases
 }
 
-/// Runs one case as often as asked, and keeps its worst verdict.
-async fn find(rig: &Arc<Rig>, case: &'static Case, repeat: u32) -> Finding {
+/// Runs one case as often as asked, and keeps its worst verdict; with whether what it broke is mended.
+async fn find(rig: &Arc<Rig>, case: &'static Case, repeat: u32) -> (Finding, bool) {
     let began = Instant::now();
     let mut worst: Option<Finding> = None;
+    let mut mended = true;
     for turn in 0..repeat.max(1) {
-        let (verdict, commands, notes) = once(rig, case, turn).await;
+        let (mut verdict, commands, mut notes) = once(rig, case, turn).await;
+        if let Err(halt) = control::mend(rig).await {
+            mended = false;
+            let why = format!(
+                "what the case broke could not be mended, and the run ends here: {}",
+                preflight::told(halt)
+            );
+            match verdict {
+                Verdict::Fail { .. } => notes.push(why),
+                _ => verdict = Verdict::Error(why),
+            }
+        }
         let took = began.elapsed();
         let finding = Finding { case, verdict, took, notes, commands };
         let graver = |kept: &Finding| finding.verdict.gravity() > kept.verdict.gravity();
@@ -368,11 +386,12 @@ async fn find(rig: &Arc<Rig>, case: &'static Case, repeat: u32) -> Finding {
             Some(kept) if !graver(kept) => kept.took = took,
             _ => worst = Some(finding),
         }
-        if worst.as_ref().is_some_and(|kept| matches!(kept.verdict, Verdict::Skipped(_))) {
+        let skipped = matches!(worst, Some(Finding { verdict: Verdict::Skipped(_), .. }));
+        if skipped || !mended {
             break;
         }
     }
-    worst.expect("each case is run at least once")
+    (worst.expect("each case is run at least once"), mended)
 }
 
 async fn once(
@@ -394,9 +413,6 @@ async fn once(
         }
         Err((trial, halt)) => (trial, Err(halt)),
     };
-    if let Err(halt) = control::mend(rig).await {
-        trial.note(format!("what the case broke could not be mended: {}", preflight::told(halt)));
-    }
     let (commands, notes) = trial.told();
     (Verdict::from(outcome), commands, notes)
 }

@@ -1,4 +1,5 @@
-//! Where reports go. A file that cannot be written is told before the first case, not after the last.
+//! Where reports go. A file that cannot be written is told before the first case, not after the last; one
+//! that stands there is replaced once the new one is whole.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -13,16 +14,77 @@ pub(super) type Form = fn(&[Report]) -> String;
 /// One file to write.
 struct Output {
     path: PathBuf,
-    /// `None` for stdout.
-    file: Option<File>,
+    place: Place,
     form: Form,
+}
+
+impl Output {
+    const fn to_stdout(&self) -> bool {
+        matches!(self.place, Place::Stdout)
+    }
+}
+
+/// Where a report goes.
+enum Place {
+    Stdout,
+    /// What is no file (a pipe, a device), or stands in a folder that takes no other: as it is.
+    There(File),
+    /// Beside the file, which it replaces once it is whole.
+    Beside(File, Part),
+}
+
+/// A file that is gone with this, unless it took the place of another.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Place {
+    /// Makes sure that the file can be written, and leaves it as it is until then.
+    fn find(path: &Path) -> io::Result<Self> {
+        if stdout(path) {
+            return Ok(Self::Stdout);
+        }
+        let stands = std::fs::metadata(path);
+        if stands.as_ref().is_ok_and(|held| !held.is_file()) {
+            return File::options().write(true).open(path).map(Self::There);
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = PathBuf::from(name);
+        match File::create(&part) {
+            Ok(file) => Ok(Self::Beside(file, Part(part))),
+            Err(_) if stands.is_ok() => File::options().write(true).open(path).map(Self::There),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(self, path: &Path, text: &str) -> io::Result<()> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::There(mut file) => {
+                file.write_all(text.as_bytes())?;
+                // A pipe has no length.
+                if file.metadata()?.is_file() { file.set_len(text.len() as u64) } else { Ok(()) }
+            }
+            Self::Beside(mut file, part) => {
+                file.write_all(text.as_bytes())?;
+                // A link stays one.
+                let to = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+                std::fs::rename(&part.0, to)
+            }
+        }
+    }
 }
 
 /// The files to write.
 pub(super) struct Outputs(Vec<Output>);
 
 impl Outputs {
-    /// Opens those that are named; `-` is stdout.
+    /// Looks whether those that are named can be written; `-` is stdout.
     ///
     /// # Errors
     /// When a file cannot be made, or two would go to stdout.
@@ -30,14 +92,14 @@ impl Outputs {
         let mut outputs = Vec::new();
         for (path, form) in wanted {
             let Some(path) = path else { continue };
-            let make = || File::create(path).map_err(|error| unwritten(path, &error));
-            let file = if stdout(path) { None } else { Some(make()?) };
-            outputs.push(Output { path: path.clone(), file, form: *form });
+            let place = Place::find(path).map_err(|error| unwritten(path, &error))?;
+            outputs.push(Output { path: path.clone(), place, form: *form });
         }
-        if outputs.iter().filter(|output| output.file.is_none()).count() > 1 {
+        let outputs = Self(outputs);
+        if outputs.0.iter().filter(|output| output.to_stdout()).count() > 1 {
             return Err(Refusal("only one report can go to stdout".to_owned()));
         }
-        Ok(Self(outputs))
+        Ok(outputs)
     }
 
     /// Whether nothing is to be written.
@@ -47,7 +109,7 @@ impl Outputs {
 
     /// Whether one goes to stdout, so that nothing else may.
     pub(super) fn take_stdout(&self) -> bool {
-        self.0.iter().any(|output| output.file.is_none())
+        self.0.iter().any(Output::to_stdout)
     }
 
     /// Writes them.
@@ -57,12 +119,11 @@ impl Outputs {
     pub(super) fn write(self, reports: &[Report]) -> Result<(), Refusal> {
         for output in self.0 {
             let text = (output.form)(reports);
-            match output.file {
-                None => data(&text)?,
-                Some(mut file) => file
-                    .write_all(text.as_bytes())
-                    .map_err(|error| unwritten(&output.path, &error))?,
+            if output.to_stdout() {
+                data(&text)?;
             }
+            let path = output.path;
+            output.place.write(&path, &text).map_err(|error| unwritten(&path, &error))?;
         }
         Ok(())
     }

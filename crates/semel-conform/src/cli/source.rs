@@ -10,6 +10,7 @@ use super::{Refusal, output};
 use crate::nearest::nearest;
 use crate::sample::{self, Sample};
 use crate::target::{self, Target};
+use crate::wire::Secret;
 
 /// What is tested.
 pub(super) struct Source {
@@ -121,8 +122,7 @@ fn headers(lines: &[String]) -> Result<(Table, Table), Refusal> {
             return Err(Refusal(format!("--header `{line}` is no header: write 'Name: value'")));
         };
         let (name, value) = (name.trim().to_owned(), Value::from(value.trim()));
-        let of_body = name.to_ascii_lowercase().starts_with("content-");
-        if of_body {
+        if of_body(&name) {
             operation.insert(name, value)
         } else {
             all.insert(name, value)
@@ -147,9 +147,6 @@ fn command(args: &RunArgs, program: &str) -> String {
     flag("--url", api.url.clone());
     flag("--method", Some(api.method.clone()).filter(|method| method != "POST"));
     flag("--path", api.path.clone());
-    for line in &api.header {
-        flag("--header", Some(line.clone()));
-    }
     flag("--body", api.body.clone());
     flag("--key-header", Some(api.key_header.clone()).filter(|name| name != "Idempotency-Key"));
     flag("--count-probe", api.count_probe.clone());
@@ -162,7 +159,24 @@ fn command(args: &RunArgs, program: &str) -> String {
         Some(args.timeout.as_millis()).filter(|ms| *ms != 30_000).map(|ms| format!("{ms}ms")),
     );
     flag("--i-may-test-this-host", args.i_may_test_this_host.clone());
+    parts.extend(api.header.iter().map(|line| format!("--header {}", shown(line))));
     parts.join(" ")
+}
+
+/// A header without its value, which may be a credential: as the `curl` commands of a report write it.
+fn shown(line: &str) -> String {
+    match line.split_once(':') {
+        Some((name, value)) if !of_body(name.trim()) => {
+            let secret = Secret::of("TENANT_A", name.trim(), value.trim());
+            format!("\"{}: ${}\"", secret.name, secret.variable)
+        }
+        _ => quoted(line),
+    }
+}
+
+/// Whether a header goes with the operation alone.
+fn of_body(name: &str) -> bool {
+    name.to_ascii_lowercase().starts_with("content-")
 }
 
 /// As a POSIX shell reads it.

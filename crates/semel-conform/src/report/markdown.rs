@@ -60,6 +60,9 @@ fn one(report: &Report) -> String {
         .collect();
     if !troubles.is_empty() {
         out.push_str("\n## What was seen\n");
+        if let Some(how) = report.credentials() {
+            let _ = writeln!(out, "\n{how}");
+        }
         for case in troubles {
             out.push_str(&trouble(report, case));
         }

@@ -65,6 +65,9 @@ pub struct Judged {
     pub commands: Vec<String>,
 }
 
+/// What the names of variables for credentials begin with.
+const SECRETS: [&str; 4] = ["$TENANT_A_", "$TENANT_B_", "$ROTATED_", "$OPERATION_"];
+
 impl Report {
     /// Of a run that began then and is made again by that command.
     #[must_use]
@@ -104,6 +107,16 @@ impl Report {
     #[must_use]
     pub fn again(&self, id: &str) -> String {
         format!("{} --case {id} --seed {}", self.command, self.options.seed)
+    }
+
+    /// How to send what needs a credential, if a command does: once for all of them.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&'static str> {
+        let leaves = |text: &String| SECRETS.iter().any(|who| text.contains(who));
+        let mut all = self.cases.iter().flat_map(|case| &case.commands).chain([&self.command]);
+        all.any(leaves).then_some(
+            "No credential is shown. Before you send a command, set its variables: TENANT_A_AUTHORIZATION to the value of Authorization in [tenant_a], and so on.",
+        )
     }
 }
 

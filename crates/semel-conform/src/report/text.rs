@@ -73,6 +73,9 @@ pub fn write(report: &Report, paint: Paint) -> String {
             let _ = writeln!(out, "      expected {expected}\n      observed {observed}");
         }
     }
+    if let Some(how) = report.credentials() {
+        let _ = writeln!(out, "\n{how}");
+    }
     out.push_str(&skipped(&report.cases, paint));
     out.push_str(&end(report, paint));
     out
@@ -157,6 +160,7 @@ pub fn end(report: &Report, paint: Paint) -> String {
         Ended::Whole => "",
         Ended::AtFailure => " (ended at the first failure)",
         Ended::Interrupted => " (stopped)",
+        Ended::NotMended => " (ended where the target could not be mended)",
     };
     let mut out = format!(
         "\n{tally}{ended} in {:.1} s; {} requests; seed {}\n",

@@ -58,6 +58,10 @@ pub fn outcome(report: &Report) -> Outcome {
     if all.iter().any(|case| matches!(case.verdict, Verdict::Fail { .. })) {
         return Outcome::Failed;
     }
+    if report.ended == Ended::NotMended {
+        let why = "what a case broke could not be mended, and the others were not run";
+        return Outcome::Unjudged(why.to_owned());
+    }
     let untold: Vec<_> = all.iter().copied().filter(|case| untold(case)).collect();
     if !untold.is_empty() {
         let n = cases(untold.len(), "required case");
@@ -194,6 +198,7 @@ fn too_little(report: &Report) -> Option<String> {
     match report.ended {
         Ended::AtFailure => return Some("the run ended at its first failure".to_owned()),
         Ended::Interrupted => return Some("the run was stopped".to_owned()),
+        Ended::NotMended => return Some("the target could not be mended".to_owned()),
         Ended::Whole => {}
     }
     if !report.options.select.is_empty() {

@@ -361,6 +361,12 @@ fn tenant(file: Tenant) -> Vec<(String, String)> {
 
 fn effects(file: EffectsFile) -> Result<Effects, TargetError> {
     let wrong = |what: &str| TargetError::Value { place: "effects".into(), what: what.to_owned() };
+    let by_key = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains("{key}"));
+    if by_key(&file.probe) || by_key(&file.command) {
+        return Err(wrong(
+            "`{key}` tells no operation from another: cases send one operation under several keys, and without any; count by `{unique}`",
+        ));
+    }
     match (file.probe, file.command, file.origin) {
         (Some(probe), None, None) => Ok(Effects::Probe {
             path: path("effects.probe", &probe)?,
@@ -499,6 +505,7 @@ pointer = "/data"
             ("path = \"/v1", "path = \"v1", "begins with `/`"),
             ("pointer = \"/data\"", "pointer = \"data\"", "write `/data`"),
             ("probe =", "command = \"true\"\nprobe =", "one way"),
+            ("reference={unique}\"", "reference={key}\"", "count by `{unique}`"),
             ("127.0.0.1:9000", "127.0.0.1:9000/v1", "paths belong to the operation"),
         ] {
             let text = format!("key_header = \"Idempotency-Key\"\n{SMALL}").replace(from, to);

@@ -16,7 +16,7 @@ pub use file::{TargetError, parse, read};
 pub use template::{NAMES, Template, TemplateError, Values};
 
 use crate::behaviour::Behaviour;
-use crate::wire::Address;
+use crate::wire::{Address, Secret};
 
 /// A description of an API.
 #[derive(Clone, Debug)]
@@ -200,6 +200,29 @@ pub enum Sent {
 }
 
 impl Target {
+    /// The headers that say who sends: no report shows their values.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let names = |name: &str| {
+            ["authorization", "proxy-authorization", "cookie", "x-api-key"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+        };
+        let shared = self.operation.headers.iter().filter(|(name, _)| names(name));
+        let shared = shared.map(|(name, value)| (name.clone(), value.fill(&Values::new())));
+        let none = Vec::new();
+        let tenants = [
+            ("TENANT_A", &self.tenant_a),
+            ("TENANT_B", self.tenant_b.as_ref().unwrap_or(&none)),
+            ("ROTATED", self.rotated.as_ref().unwrap_or(&none)),
+            ("OPERATION", &shared.collect()),
+        ];
+        let of = |(who, headers): (&str, &Vec<(String, String)>)| -> Vec<Secret> {
+            headers.iter().map(|(name, value)| Secret::of(who, name, value)).collect()
+        };
+        tenants.into_iter().flat_map(of).collect()
+    }
+
     /// Whether the operation's body is JSON.
     #[must_use]
     pub fn sends_json(&self) -> bool {

@@ -13,4 +13,4 @@ pub use address::{Address, AddressError};
 pub(crate) use connection::Stream;
 pub use connection::{Connection, WireError};
 pub use reply::Reply;
-pub use request::Request;
+pub use request::{Request, Secret};

@@ -108,14 +108,22 @@ impl Request {
         out
     }
 
-    /// The command that sends the same, for a shell. `base` is the target's URL without a path.
+    /// The command that sends the same, for a shell. `base` is the target's URL without a path. The
+    /// value of a header that is secret is left to a variable of the shell.
     #[must_use]
-    pub fn curl(&self, base: &str) -> String {
+    pub fn curl(&self, base: &str, secrets: &[Secret]) -> String {
         let mut out = String::from("curl -i");
         if self.method != "GET" {
             out.push_str(&format!(" -X {}", self.method));
         }
         for (name, value) in &self.headers {
+            let held = |secret: &&Secret| {
+                secret.name.eq_ignore_ascii_case(name) && secret.value.as_bytes() == value
+            };
+            if let Some(secret) = secrets.iter().find(held) {
+                out.push_str(&format!(" -H \"{name}: ${}\"", secret.variable));
+                continue;
+            }
             let value = String::from_utf8_lossy(value);
             // curl reads "name;" as a header with an empty value.
             let line =
@@ -127,6 +135,28 @@ impl Request {
         }
         out.push_str(&format!(" {}", quoted(&format!("{base}{}", self.path))));
         out
+    }
+}
+
+/// A header whose value no report shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// The header.
+    pub name: String,
+    /// What is not shown.
+    pub value: String,
+    /// What stands in its place.
+    pub variable: String,
+}
+
+impl Secret {
+    /// A header of `who`: `TENANT_A` and `X-Api-Key` make `TENANT_A_X_API_KEY`.
+    #[must_use]
+    pub fn of(who: &str, name: &str, value: &str) -> Self {
+        let of_shell =
+            |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let variable = format!("{who}_{}", name.chars().map(of_shell).collect::<String>());
+        Self { name: name.to_owned(), value: value.to_owned(), variable }
     }
 }
 
@@ -190,7 +220,7 @@ mod tests {
     #[test]
     fn a_long_body_is_written_so_that_a_shell_makes_it() {
         let text = format!("{{\"pad\":\"{}\",\"it's\":1}}", "x".repeat(2_000));
-        let curl = Request::new("POST", "/").body(text.clone()).curl("http://h");
+        let curl = Request::new("POST", "/").body(text.clone()).curl("http://h", &[]);
         let (_, command) = curl.split_once("--data-binary ").unwrap();
         let (argument, _) = command.rsplit_once(" 'http").unwrap();
         assert!(argument.len() < 100, "{argument}");
@@ -198,13 +228,15 @@ mod tests {
         let made = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         assert_eq!(String::from_utf8(made.stdout).unwrap(), text);
         let noise: String = (0..3_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
-        assert!(Request::new("POST", "/").body(noise).curl("http://h").contains("(3000 bytes)"));
+        assert!(
+            Request::new("POST", "/").body(noise).curl("http://h", &[]).contains("(3000 bytes)")
+        );
     }
 
     #[test]
     fn a_curl_command_survives_quotes() {
         let request = Request::new("POST", "/p?a=b").add("Key", "it's").body("{\"a\":1}");
-        let curl = request.curl("http://h");
+        let curl = request.curl("http://h", &[]);
         assert_eq!(
             curl,
             r#"curl -i -X POST -H 'Key: it'\''s' --data-binary '{"a":1}' 'http://h/p?a=b'"#

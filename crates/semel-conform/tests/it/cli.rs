@@ -9,6 +9,8 @@ use crate::command::{Ended, command, conform};
 /// The reference, at a pace for tests, with a few cases.
 const REFERENCE: [&str; 6] = ["--sample", "reference", "--unit", "20ms", "--case", "replay/*"];
 
+const UNIT: std::time::Duration = std::time::Duration::from_millis(20);
+
 fn with<'a>(args: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [args, more].concat()
 }
@@ -222,4 +224,80 @@ async fn help_has_examples_and_the_exit_codes() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(ended.stdout.contains("Examples:\n  semel conform"), "{}", ended.stdout);
     }
+}
+
+#[tokio::test]
+async fn no_report_shows_a_credential() {
+    let sample = semel_conform::sample::start_named("heeds-no-key", UNIT).await.unwrap().unwrap();
+    let url = format!("http://{}", sample.addr);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let files = ["a.json", "a.xml", "a.md", "a.html"].map(file);
+    let [json, junit, markdown, html] = &files;
+    let ended = conform(&[
+        "--url",
+        &url,
+        "--path",
+        "/charges",
+        "--header",
+        "Content-Type: application/json",
+        "--header",
+        "Authorization: Bearer conform-a",
+        "--body",
+        "{\"reference\":\"{unique}\",\"amount\":{amount}}",
+        "--count-probe",
+        "/charges?reference={unique}",
+        "--count-pointer",
+        "/count",
+        "--unit",
+        "20ms",
+        "--case",
+        "replay/one-effect",
+        "--json",
+        json,
+        "--junit",
+        junit,
+        "--markdown",
+        markdown,
+        "--html",
+        html,
+    ])
+    .await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let variable = "Authorization: $TENANT_A_AUTHORIZATION";
+    let mut reports: Vec<String> =
+        files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    reports.extend([ended.stdout, ended.stderr]);
+    for report in &reports {
+        assert!(!report.contains("Bearer conform-a"), "{report}");
+    }
+    assert!(reports[0].contains(variable), "{}", reports[0]);
+    for report in [&reports[2], &reports[3], &reports[4]] {
+        assert!(report.contains("set its variables: TENANT_A_AUTHORIZATION"), "{report}");
+    }
+    assert!(
+        reports[4].contains(&format!(
+            "curl -i -X POST -H 'Content-Type: application/json' -H \"{variable}\""
+        )),
+        "{}",
+        reports[4]
+    );
+    assert!(reports[4].contains(&format!("--header \"{variable}\"")), "{}", reports[4]);
+}
+
+#[tokio::test]
+async fn a_report_that_stands_is_kept_until_there_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    std::fs::write(&path, "the one before").unwrap();
+    let shown = path.display().to_string();
+    let down = ["--url", "http://127.0.0.1:9", "--path", "/", "--count-command", "echo 0"];
+    let ended = conform(&with(&down, &["--json", &shown])).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "the one before");
+    let ended = conform(&with(&REFERENCE, &["--json", &shown])).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with('{'));
+    let files = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files, 1, "nothing is left beside it");
 }

@@ -228,3 +228,25 @@ async fn cases_that_are_all_skipped_are_no_success() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stdout.contains("No success: every case that counts was skipped"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_target_that_cannot_be_mended_ends_the_run() {
+    let app = app().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (log, file) = (folder.path().join("log"), folder.path().join("api.toml"));
+    let text = breakable(&format!("http://{}", app.addr), &log);
+    let text = text.replace("exec sleep 30", "true").replace("echo up", "exit 3; echo up");
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let ended = conform(&["--target", &file, "--case", "store/*", "--unit", "20ms"]).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    for part in [
+        "could not be mended, and the run ends here",
+        "(ended where the target could not be mended)",
+        "No success: what a case broke could not be mended",
+    ] {
+        assert!(ended.stdout.contains(part), "{part} is not in {}", ended.stdout);
+    }
+    let downs = std::fs::read_to_string(&log).unwrap().lines().count();
+    assert_eq!(downs, 1, "no other case is run: {}", ended.stdout);
+}

@@ -104,7 +104,9 @@ fn footer(report: &Report) -> String {
     let row =
         |(name, value): &(&str, String)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(value));
     let rows: String = rows.iter().map(row).collect();
+    let credentials = report.credentials().map(|how| format!("<p>{}</p>\n", escaped(how)));
+    let credentials = credentials.unwrap_or_default();
     format!(
-        "<footer>\n<dl>{rows}</dl>\n<p>Effects are counted from outside. That an effect happens exactly once is known only where its database is, so no report says so.</p>\n</footer>\n"
+        "<footer>\n<dl>{rows}</dl>\n{credentials}<p>Effects are counted from outside. That an effect happens exactly once is known only where its database is, so no report says so.</p>\n</footer>\n"
     )
 }
