@@ -135,3 +135,32 @@ fn the_files_that_the_guide_shows_are_read() {
         target::read(&file).unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_topics_that_the_guide_shows_are_what_its_file_gives() {
+    let guide = std::fs::read_to_string(repository("docs/guides/test-your-api.md")).unwrap();
+    let (_, small) = guide.split_once("```toml\n").unwrap();
+    let (small, _) = small.split_once("```").unwrap();
+    // It looks long before it writes: those at once meet whatever else this machine does.
+    let unit = std::time::Duration::from_millis(200);
+    let sample = semel_conform::sample::start_named("get-then-set", unit).await.unwrap().unwrap();
+    let there = [
+        ("http://127.0.0.1:9000", format!("http://{}", sample.addr)),
+        ("/v1/charges", "/charges".to_owned()),
+        ("/data", "/count".to_owned()),
+        ("sk_test_a", "conform-a".to_owned()),
+    ];
+    let file = there.iter().fold(small.to_owned(), |file, (from, to)| file.replace(from, to));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.toml");
+    std::fs::write(&path, file).unwrap();
+    let path = path.display().to_string();
+    let cases = ["--case", "replay/*", "--case", "claim/*", "--unit", "50ms"];
+    let ended = conform(&[&["--target", path.as_str()], &cases[..]].concat()).await;
+    let shown = guide.lines().filter(|line| line.starts_with("  ● ") || line.starts_with("  ✕ "));
+    let shown: Vec<&str> = shown.collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for line in shown {
+        assert!(ended.stdout.contains(line), "{line} is not in {}", ended.stdout);
+    }
+}
