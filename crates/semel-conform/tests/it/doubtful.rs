@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use semel_conform::case::{Harm, Verdict};
+use semel_conform::run::Ended;
 
 use crate::small::{Small, TENANTS, Ways};
 
@@ -109,4 +110,30 @@ async fn a_time_of_production_is_not_waited_for() {
         matches!(&verdict, Verdict::Skipped(why) if why.contains("longer than a test waits")),
         "{verdict:?}"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_start_on_an_empty_store_is_right_and_started_again_on_its_own() {
+    let small = Small::start(Ways::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty").display().to_string();
+    let file = small.file("");
+    let lines = file.lines().map(|line| match line.split_once(" = ") {
+        Some(("start", _)) => format!("start = \"test ! -e {empty}\""),
+        Some(("store_empty", _)) => format!("store_empty = \"touch {empty}\""),
+        Some(("store_up", _)) => format!("store_up = \"rm {empty}\""),
+        _ => line.to_owned(),
+    });
+    let text: Vec<String> = lines.collect();
+    let findings = small.findings_of(&text.join("\n"), &["store/empty-not-new"]).await;
+    let found = &findings.all[0];
+    assert_eq!((&found.verdict, findings.ended), (&Verdict::Pass, Ended::Whole));
+    assert!(found.notes[0].contains("does not start on an empty store"), "{:?}", found.notes);
+}
+
+#[tokio::test]
+async fn a_second_request_that_runs_under_a_key_is_an_effect_too_many() {
+    let small = Small::start(Ways { heedless: true, ..Ways::default() }).await;
+    let verdict = small.verdict("", "mismatch/other-body").await;
+    assert!(doubled(&verdict), "{verdict:?}");
 }

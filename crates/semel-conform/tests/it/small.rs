@@ -178,7 +178,12 @@ store_up = "POST http://{operator}/start"
 
     /// What comes of these cases.
     pub(crate) async fn findings(&self, more: &str, cases: &[&str]) -> Findings {
-        let target = target::parse(&self.file(more)).unwrap();
+        self.findings_of(&self.file(more), cases).await
+    }
+
+    /// What comes of these cases with another file.
+    pub(crate) async fn findings_of(&self, file: &str, cases: &[&str]) -> Findings {
+        let target = target::parse(file).unwrap();
         let select = cases.iter().map(|&id| id.to_owned()).collect();
         let options = Options { unit: Duration::from_millis(20), select, ..Options::default() };
         run(target, options, |_| ()).await.unwrap()
