@@ -11,7 +11,10 @@
 //! tests of this example put the layer to `semel conform`.
 
 use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,9 +95,13 @@ fn open(store: &str) -> Result<(Arc<dyn Store>, Secret), Box<dyn Error>> {
         let store = EmbeddedStore::open(path, options())?;
         return Ok((Arc::new(store), Secret::new(&secret)));
     }
-    let store = EmbeddedStore::create(path, options(), Timestamp::ZERO)?;
+    // Kept before there is a store, so that no record is ever written under a secret that is not; and for
+    // its owner alone, since it opens the replies.
     let secret: [u8; 32] = random(&SystemEntropy);
-    std::fs::write(&beside, secret)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(&secret)?;
+    file.sync_all()?;
+    let store = EmbeddedStore::create(path, options(), Timestamp::ZERO)?;
     Ok((Arc::new(store), Secret::new(&secret)))
 }
 

@@ -1,38 +1,27 @@
-//! The example's own binary, started, killed and started again by the tester's commands.
+//! The example's own binary, described for the tester.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::time::Duration;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use semel_conform::case::Verdict;
-use semel_conform::run::{Options, run};
-use semel_conform::target;
-use semel_conform::wire::Address;
+use super::skips::Skip;
+use super::subject::{Store, Subject, free_addresses};
 
-/// Where its records are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Store {
-    Memory,
-    Embedded,
-}
-
-/// A service to be tested. Dropped, its process is killed.
+/// A service to be tested.
 #[derive(Debug)]
 pub(crate) struct Service {
-    dir: tempfile::TempDir,
-    store: Store,
+    subject: Subject,
     /// Retention and memory, in milliseconds.
     kept: Option<(u64, u64)>,
 }
 
-/// The unit of time of these runs.
-const UNIT: Duration = Duration::from_millis(50);
 /// How long a claim holds.
 const LEASE_MS: u64 = 400;
 
 impl Service {
     pub(crate) fn new(store: Store) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), store, kept: None }
+        let [addr] = free_addresses();
+        Self { subject: Subject::new(store, addr), kept: None }
     }
 
     /// With replies that are gone, and keys that are known, soon.
@@ -41,45 +30,32 @@ impl Service {
         self
     }
 
-    /// Starts it, puts it to these cases, and expects that each MUST and SHOULD among them holds.
-    pub(crate) async fn passes(self, cases: &[&str]) {
-        let port = free_port();
-        let text = self.describe(port);
-        let start = self.start(port);
-        let started = std::process::Command::new("sh").args(["-c", &start]).status().unwrap();
-        assert!(started.success());
-        let address = Address::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-        let listens = async {
-            while address.connect().await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), listens).await.expect("it listens");
-        let select = cases.iter().map(|&case| case.to_owned()).collect();
-        let options = Options { unit: UNIT, strict: true, select, ..Options::default() };
-        let findings = run(target::parse(&text).unwrap(), options, |_| ()).await.unwrap();
-        let mut passed = 0;
-        let mut faults = Vec::new();
-        for finding in &findings.all {
-            match &finding.verdict {
-                Verdict::Pass => passed += 1,
-                Verdict::Skipped(_) => {}
-                _ if finding.case.level == semel_conform::case::Level::Info => {}
-                verdict => faults.push(format!("{}: {verdict:#?}", finding.case.id)),
-            }
+    pub(crate) async fn passes(self, cases: &[&str], skips: &[Skip]) {
+        let _ledger = self.ledger();
+        self.subject.passes(&self.program(), &self.describe(), cases, skips).await;
+        if let Ok(secret) = std::fs::metadata(self.subject.at("store.secret")) {
+            assert_eq!(
+                secret.permissions().mode() & 0o777,
+                0o600,
+                "the secret is its owner's alone"
+            );
         }
-        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        assert!(faults.is_empty(), "{}\nthe service said: {log}", faults.join("\n"));
-        assert!(passed > 3, "hardly anything was tried: {passed} cases");
     }
 
-    fn describe(&self, port: u16) -> String {
-        let dir = self.dir.path();
-        let (ledger, pid) = (dir.join("ledger"), dir.join("pid"));
-        let start = self.start(port);
+    /// The ledger is a pipe, since the service can write to it while no file of it takes a write: an
+    /// effect that comes then is to be seen. Held open, it keeps what a killed service wrote.
+    fn ledger(&self) -> File {
+        let path = self.subject.at("ledger");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        OpenOptions::new().read(true).write(true).open(path).unwrap()
+    }
+
+    /// The target file, but for its commands. Who counts effects first takes out of the pipe what is
+    /// there, one at a time.
+    fn describe(&self) -> String {
         let mut text = format!(
             r#"
-url = "http://127.0.0.1:{port}"
+url = "http://{addr}"
 behaviours = ["all"]
 other_host = "other.example"
 published = "/.well-known/idempotency"
@@ -99,68 +75,38 @@ headers = {{ Authorization = "Bearer b" }}
 [rotated]
 headers = {{ Authorization = "Bearer a-2" }}
 [effects]
-command = 'grep -c "{{unique}}" {ledger} || true'
+command = 'flock {booked} dd if={ledger} iflag=nonblock of={booked} oflag=append conv=notrunc 2>&-; grep -c "{{unique}}" {booked} || true'
 [resource]
 path = "/resources/{{unique}}"
 body = '{{"amount":{{amount}}}}'
 headers = {{ Content-Type = "application/json" }}
 versioned = true
+[timing]
+lease = "{LEASE_MS}ms"
 "#,
-            ledger = ledger.display(),
+            addr = self.subject.addr,
+            ledger = self.subject.at("ledger"),
+            booked = self.subject.at("booked"),
         );
-        if self.store == Store::Embedded {
-            let pid = pid.display();
-            // A process that has been killed holds its store until its last thread is gone, which may be
-            // after its first.
-            let gone = format!(
-                "while cat /proc/$(cat {pid})/task/*/status 2>/dev/null | grep -q \"^State:.[^ZX]\"; do :; done"
-            );
-            text.push_str(&format!(
-                "[control]\nkill = 'kill -9 $(cat {pid}); {gone}'\nstart = '{start}'\n"
-            ));
-        }
-        text.push_str(&format!("[timing]\nlease = \"{LEASE_MS}ms\"\n"));
         if let Some((retention, memory)) = self.kept {
             text.push_str(&format!("retention = \"{retention}ms\"\nmemory = \"{memory}ms\"\n"));
         }
         text
     }
 
-    fn start(&self, port: u16) -> String {
-        let dir = self.dir.path();
-        let store = match self.store {
-            Store::Memory => "memory:".to_owned(),
-            Store::Embedded => format!("embedded:{}", dir.join("store").display()),
-        };
+    fn program(&self) -> String {
         let kept = self.kept.map_or(String::new(), |(retention, memory)| {
             format!("--retention-ms {retention} --memory-ms {memory}")
         });
-        let at = |name: &str| dir.join(name).display().to_string();
-        let ledger = at("ledger");
         format!(
-            "touch {ledger}; {} --listen 127.0.0.1:{port} --store {store} --ledger {ledger} --lease-ms {LEASE_MS} {kept} >>{} 2>&1 & echo $! >{}",
+            "{} --listen {} --store {} --ledger {} --lease-ms {LEASE_MS} {kept}",
             env!("CARGO_BIN_EXE_example-axum-layer"),
-            at("log"),
-            at("pid"),
+            self.subject.addr,
+            self.subject.store(),
+            self.subject.at("ledger"),
         )
     }
 }
 
 /// The same for each operation: the behaviour is a member.
 const BODY: &str = r#"{"reference":"{unique}","behaviour":"{behaviour}","slow_ms":{slow_ms},"pad":"{pad}","amount":{amount}}"#;
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        end(&self.dir.path().join("pid"));
-    }
-}
-
-/// Kills the process whose id the file holds.
-fn end(pid: &Path) {
-    let command = format!("kill -9 $(cat {}) 2>/dev/null", pid.display());
-    let _ = std::process::Command::new("sh").args(["-c", &command]).status();
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
