@@ -116,9 +116,11 @@ def overview(peers):
         unclaimed = sum(1 for case in peer.failed("MUST") if peer.not_claimed(case["id"]))
         undecided = peer.count("MUST", "inconclusive", "error") + peer.count("SHOULD", "inconclusive", "error")
         failed = str(len(peer.failed("MUST"))) + (f" ({unclaimed} ¹)" if unclaimed else "")
+        # What gave the grade may be nothing that the peer claims.
+        grade = peer.grade + (" ¹" if unclaimed and unclaimed == len(peer.failed("MUST")) else "")
         skipped = str(sum(1 for case in peer.cases.values() if case["verdict"] == "skipped"))
         rows.append([f"[{peer.title}](#{anchor(peer.title)})", peer.setup["store"].partition(" (")[0], musts, failed,
-                     shoulds, str(undecided), skipped, peer.grade])
+                     shoulds, str(undecided), skipped, grade])
     head = ["peer", "store", "MUST held", "MUST failed", "SHOULD held", "not told", "skipped", "grade"]
     return table(head, rows)
 
