@@ -42,6 +42,7 @@ flaws! {
     WaitersDelete, "waiters-delete", "A waiting duplicate that loses patience deletes the record of the live owner: arun0009/idempotent.";
     LeaverCancels, "leaver-cancels", "A caller that leaves frees the key, while what it started goes on: bookkeeping on the connection's own task.";
     MarksFirst, "marks-first", "An operation is marked as done before it is: Watermill, and whoever records in front of the effect.";
+    OneAtATime, "one-at-a-time", "Every key waits for every other that is in flight: one guard for the whole table of keys.";
     // Outcomes.
     ErrorReleases, "error-releases", "A 5xx after the effect frees the key, and the retry runs again: idemkit, express-idempotency, hono-idempotency.";
     BreakReleases, "break-releases", "A handler that breaks off frees the key, whatever it had done: Powertools deletes the record on an exception.";
@@ -54,6 +55,7 @@ flaws! {
     CrashReruns, "crash-reruns", "What a crash left undecided is run again: every library with a lease and no word for doubt.";
     RunNotOperation, "run-not-operation", "What a crash left undecided is run again, and what it sends on is named after the run: thMenu 2026.";
     StuckAfterCrash, "stuck-after-crash", "One time for claim and record: after a crash the key is in flight for as long as a record lives: node-idempotency, express-idempotency.";
+    CrashShutsOut, "crash-shuts-out", "After a crash with a key in flight the next caller is turned away, whatever its key: what was left is sorted out on somebody else's time.";
     ReplyBeforeCommit, "reply-before-commit", "The reply leaves before the record is written: idemkit, node-idempotency, idempot-js.";
     // Identity.
     KeyWithoutTenant, "key-without-tenant", "The key is everybody's, and one customer gets another's reply: asgi-idempotency-header, Restate, a pen-test of hono-idempotency.";
@@ -77,6 +79,7 @@ flaws! {
     EmptyKeyShared, "empty-key-shared", "An empty key is a key, and every careless caller gets the first one's reply.";
     OddKeyUnprotected, "odd-key-unprotected", "A key that is no ASCII text is none, and the request runs unprotected.";
     OddBytesReplaced, "odd-bytes-replaced", "Bytes of a key that are no text are all read as one sign, and two keys are one.";
+    ControlDropped, "control-dropped", "Control bytes of a head are dropped on the way, and two keys are one.";
     KeyFolded, "key-folded", "Keys are compared without letter case, and two operations are taken for one.";
     KeyFoldedBlind, "key-folded-blind", "Keys are compared without letter case and bodies not at all: another operation gets a reply that is not its own.";
     KeyTruncated, "key-truncated", "A key that is too long is cut to fit its column, and two operations are taken for one.";
@@ -123,6 +126,7 @@ flaws! {
     // On the wire.
     UnreadBody, "unread-body", "A replay leaves without reading the request's body, whose bytes become the next request: CVE-2025-4366.";
     LaxFraming, "lax-framing", "Of two lengths the first counts, chunks beside a length leave the connection open, and a folded header is dropped: CVE-2026-2835 and its like.";
+    TwoFramings, "two-framings", "A length beside chunks makes neither count, and the body becomes the next request.";
     HeaderInjection, "header-injection", "The key is written into the reply's head, line ends and all.";
     // Manners.
     NoRetryAfter, "no-retry-after", "A duplicate in flight is refused without a word on when to come again.";

@@ -1,6 +1,6 @@
 //! A server that does not read requests as it should: one that answers a replay as soon as it has
 //! read the head, and leaves the body on the connection, where it is read as the next request; or one
-//! that is lax about where a request ends.
+//! that is lax about where a request ends, or about what a head may hold.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, header};
@@ -8,8 +8,8 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::AppBody;
 use super::protection::Protection;
+use super::{AppBody, Flaw};
 
 /// Headers in one head.
 const HEADERS_MAX: usize = 64;
@@ -18,11 +18,15 @@ const NO_LENGTH: &[u8] =
     b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Serves one connection to its end.
-pub(super) async fn carry(mut stream: TcpStream, protection: Protection, lax: bool) {
+pub(super) async fn carry(mut stream: TcpStream, protection: Protection, flaw: Flaw) {
+    let lax = flaw == Flaw::LaxFraming;
     let mut buffer = BytesMut::new();
     loop {
         if lax {
             unfold(&mut buffer);
+        }
+        if flaw == Flaw::ControlDropped {
+            drop_controls(&mut buffer);
         }
         let (request, length) = match head(&buffer, lax) {
             Head::Whole(request, length) => (request, length),
@@ -36,18 +40,21 @@ pub(super) async fn carry(mut stream: TcpStream, protection: Protection, lax: bo
             },
         };
         let _ = buffer.split_to(length);
-        let hasty = if lax { None } else { protection.by_head(&request) };
+        let hasty = match flaw {
+            Flaw::UnreadBody => protection.by_head(&request),
+            _ => None,
+        };
         let reply = match hasty {
             Some(stored) => stored,
             None => {
-                let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
-                if in_chunks && !lax {
-                    let _ = stream.write_all(NO_LENGTH).await;
-                    return;
-                }
-                let body = match in_chunks {
-                    true => chunks(&mut stream, &mut buffer).await,
-                    false => counted(&mut stream, &mut buffer, announced(&request)).await,
+                let body = match framing(&request, flaw) {
+                    Framing::Refused(refusal) => {
+                        let _ = stream.write_all(refusal).await;
+                        return;
+                    }
+                    Framing::None => Some(Bytes::new()),
+                    Framing::Chunks => chunks(&mut stream, &mut buffer).await,
+                    Framing::Length(length) => counted(&mut stream, &mut buffer, length).await,
                 };
                 let Some(body) = body else { return };
                 match protection.handle(request.map(|_| body)).await {
@@ -61,6 +68,17 @@ pub(super) async fn carry(mut stream: TcpStream, protection: Protection, lax: bo
             return;
         }
     }
+}
+
+/// Drops from the head, as far as it is there, what nobody sees.
+fn drop_controls(buffer: &mut BytesMut) {
+    let head = buffer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(buffer.len());
+    let tail = buffer.split_off(head);
+    let seen = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\r' | b'\n' | b'\t');
+    let kept: Vec<u8> = buffer.iter().copied().filter(seen).collect();
+    buffer.clear();
+    buffer.extend_from_slice(&kept);
+    buffer.unsplit(tail);
 }
 
 /// Drops the first header that goes on in a second line.
@@ -77,6 +95,27 @@ fn unfold(buffer: &mut BytesMut) {
     let tail = buffer.split_off(ends);
     buffer.truncate(begins);
     buffer.unsplit(tail);
+}
+
+/// Where a body ends.
+enum Framing {
+    None,
+    Chunks,
+    Length(usize),
+    Refused(&'static [u8]),
+}
+
+fn framing(request: &Request<Bytes>, flaw: Flaw) -> Framing {
+    let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let both = in_chunks && request.headers().contains_key(header::CONTENT_LENGTH);
+    match flaw {
+        Flaw::UnreadBody if in_chunks => Framing::Refused(NO_LENGTH),
+        Flaw::TwoFramings if both => Framing::None,
+        Flaw::LaxFraming if in_chunks => Framing::Chunks,
+        _ if both => Framing::Refused(BAD),
+        _ if in_chunks => Framing::Chunks,
+        _ => Framing::Length(announced(request)),
+    }
 }
 
 /// What the first length says.

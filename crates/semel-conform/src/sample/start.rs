@@ -72,10 +72,9 @@ async fn begin(name: &str, flaw: Option<Flaw>, times: Times) -> io::Result<Sampl
     let listener = TcpListener::bind(any).await?;
     let service = protection.clone();
     let serving = match flaw {
-        Some(Flaw::UnreadBody | Flaw::LaxFraming) => {
-            let lax = flaw == Some(Flaw::LaxFraming);
-            serve_streams(listener, move |stream| raw::carry(stream, service.clone(), lax))?
-        }
+        Some(
+            flaw @ (Flaw::UnreadBody | Flaw::LaxFraming | Flaw::TwoFramings | Flaw::ControlDropped),
+        ) => serve_streams(listener, move |stream| raw::carry(stream, service.clone(), flaw))?,
         _ => serve_on(listener, move |request| {
             let service = service.clone();
             async move { service.handle(request).await }

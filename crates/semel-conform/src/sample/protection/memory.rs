@@ -41,6 +41,12 @@ impl Memory {
         live.get(&owner).cloned()
     }
 
+    /// Whether anything runs.
+    pub(super) fn runs(&self) -> bool {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.values().any(|end| end.has_changed().is_ok())
+    }
+
     /// Runs something that no leaving caller stops, and returns what it says: nothing, where a crash
     /// stopped it.
     pub(super) fn run<T: Send + 'static>(

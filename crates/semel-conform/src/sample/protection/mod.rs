@@ -20,6 +20,7 @@ mod refusal;
 mod reply;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -79,6 +80,10 @@ struct Inner {
     times: Times,
     disk: Disk,
     memory: Memory,
+    /// Held by whoever is served, where one is at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// Whether the next caller is turned away, where a flaw wants it so after a crash.
+    shut: AtomicBool,
 }
 
 /// A request under a key.
@@ -104,6 +109,8 @@ impl Protection {
             times,
             disk: Disk::new(flaw == Some(Flaw::EmptyBelieved)),
             memory: Memory::default(),
+            turn: tokio::sync::Mutex::default(),
+            shut: AtomicBool::default(),
         }))
     }
 
@@ -139,6 +146,8 @@ impl Protection {
 
     /// Takes everything but the disk.
     pub(super) async fn crash(&self) {
+        let runs = self.0.memory.runs();
+        self.0.shut.store(runs && self.0.flawed(Flaw::CrashShutsOut), Ordering::Relaxed);
         self.0.memory.crash().await;
         if matches!(self.0.flaw, Some(Flaw::RecordAfterEffect | Flaw::ReplyBeforeCommit)) {
             self.0.disk.lose_claims();
@@ -192,8 +201,15 @@ impl Inner {
                 Ok(reply)
             }
             Ok(Way::Answered(reply)) => Ok(reply),
+            Ok(Way::Keyed(_)) if self.shut.swap(false, Ordering::Relaxed) => {
+                Ok(Refusal::Unavailable.reply(self.flaw))
+            }
             Ok(Way::Keyed(asked)) => {
                 let key = asked.key.clone();
+                let _turn = match self.flawed(Flaw::OneAtATime) {
+                    true => Some(self.turn.lock().await),
+                    false => None,
+                };
                 let answer = self.answer(asked).await?;
                 let mut reply = answer.unwrap_or_else(|refusal| refusal.reply(self.flaw));
                 if self.flawed(Flaw::HeaderInjection) {

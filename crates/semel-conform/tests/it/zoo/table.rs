@@ -12,10 +12,19 @@ pub(super) struct Row {
     pub(super) fails: BTreeSet<&'static str>,
     /// Cases that cannot tell, since the flaw takes away what they need.
     pub(super) untold: BTreeSet<&'static str>,
+    /// The cases that it is put to alone, where the flaw changes whatever is sent beside; else all.
+    pub(super) alone: Vec<&'static str>,
+}
+
+impl Row {
+    /// Of a sample that passes all.
+    pub(super) const fn of(name: &'static str) -> Self {
+        Self { name, fails: BTreeSet::new(), untold: BTreeSet::new(), alone: Vec::new() }
+    }
 }
 
 /// The rows of `table.txt`: a name, and below it, indented, a case each; `?` before those that cannot
-/// tell, `#` before what is only a remark.
+/// tell, `=` before those that fail and are run alone, `#` before what is only a remark.
 pub(super) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for line in include_str!("table.txt").lines() {
@@ -24,15 +33,22 @@ pub(super) fn rows() -> Vec<Row> {
             continue;
         }
         if !line.starts_with(' ') {
-            let row = Row { name: words, fails: BTreeSet::new(), untold: BTreeSet::new() };
-            rows.push(row);
+            rows.push(Row::of(words));
             continue;
         }
         let row = rows.last_mut().expect("a case of table.txt belongs to a flaw");
-        match words.strip_prefix("? ") {
-            Some(id) => row.untold.insert(id),
-            None => row.fails.insert(words),
-        };
+        match words.split_once(' ') {
+            Some(("?", id)) => {
+                row.untold.insert(id);
+            }
+            Some(("=", id)) => {
+                row.fails.insert(id);
+                row.alone.push(id);
+            }
+            _ => {
+                row.fails.insert(words);
+            }
+        }
     }
     rows
 }
