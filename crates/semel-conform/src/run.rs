@@ -3,6 +3,7 @@
 //! Before the first case it makes sure that the target is there, takes the operation and can be
 //! counted; a target that cannot be judged is an error, never a pass.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,13 +13,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use crate::case::{Case, Halt, Verdict};
+use crate::case::{Case, Halt, Need, Verdict};
 use crate::control::{self, Broken};
 use crate::preflight;
 use crate::receiver::Receiver;
 use crate::report::required;
 use crate::sample::{App, serve};
-use crate::target::{Effects, Sent, Target};
+use crate::target::{Effects, Sent, Target, Timing};
 use crate::trial::{DECLARED_MAX, Rig, Trial};
 
 /// How to run.
@@ -240,7 +241,7 @@ async fn every(
 ) -> Ended {
     let say = |event: Event<'_>| (tell.lock().unwrap_or_else(PoisonError::into_inner))(event);
     say(Event::Begins(cases.len()));
-    let cases = shuffled(cases, options.seed);
+    let cases = ordered(cases, options.seed, &rig.target.timing);
     let (alone, together): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.alone);
     let at_once = if rig.target.effects.by_operation() { options.at_once.max(1) } else { 1 };
     for (group, width) in [(together, at_once), (alone, 1)] {
@@ -361,6 +362,25 @@ fn shuffled(mut cases: Vec<&'static Case>, seed: u64) -> Vec<&'static Case> {
     cases
 }
 
+/// In the order of a run: who waits longest begins first, so that the run does not wait for it at its end;
+/// all else as the seed decides.
+fn ordered(cases: Vec<&'static Case>, seed: u64, timing: &Timing) -> Vec<&'static Case> {
+    let mut cases = shuffled(cases, seed);
+    cases.sort_by_key(|case| Reverse(waits(case, timing)));
+    cases
+}
+
+/// About how long a case waits, by the times of the target that it needs. Those of a lease or of an upstream
+/// are seconds, as is whatever else a case waits for.
+fn waits(case: &Case, timing: &Timing) -> Duration {
+    let time = |need: &Need| match need {
+        Need::Retention => timing.retention,
+        Need::Memory => timing.memory,
+        _ => None,
+    };
+    case.needs.iter().filter_map(time).sum()
+}
+
 /// Runs one case as often as asked, and keeps its worst verdict; with whether what it broke is mended.
 async fn find(rig: &Arc<Rig>, case: &'static Case, repeat: u32) -> (Finding, bool) {
     let began = Instant::now();
@@ -456,6 +476,19 @@ mod tests {
         let ids = |seed| -> Vec<_> {
             shuffled(crate::cases::all().collect(), seed).iter().map(|case| case.id).collect()
         };
+        assert_eq!(ids(1), ids(1));
+        assert_ne!(ids(1), ids(2));
+    }
+
+    #[test]
+    fn who_waits_longest_begins_first_and_the_seed_decides_the_rest() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let timing = Timing { retention: ms(10), memory: ms(20), ..Timing::default() };
+        let run = |seed| ordered(crate::cases::all().collect(), seed, &timing);
+        let times: Vec<_> = run(1).iter().map(|case| waits(case, &timing)).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
+        assert_eq!((times.first(), times.last()), (ms(30).as_ref(), Some(&Duration::ZERO)));
+        let ids = |seed| run(seed).iter().map(|case| case.id).collect::<Vec<_>>();
         assert_eq!(ids(1), ids(1));
         assert_ne!(ids(1), ids(2));
     }
