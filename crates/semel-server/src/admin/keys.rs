@@ -4,11 +4,11 @@ use http::{HeaderValue, StatusCode};
 use semel::core::machine::{Answer, Resolution};
 use semel::core::store::{Filter, Page};
 use semel::core::{
-    Doubt, Effect, Policy, RecordId, Settled, State, StoreError, StoredReply, Timestamp,
+    Doubt, Effect, Key, Policy, RecordId, Settled, Span, State, StoreError, StoredReply, Timestamp,
 };
 use semel::engine::{Applied, Engine};
 use semel::http::inquiry::{About, Asked};
-use semel::http::{Code, Ways, rfc3339};
+use semel::http::{Code, Problem, Ways, rfc3339};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -115,25 +115,70 @@ pub(super) struct Find {
 
 /// The id of a caller's key, computed here as the layer computes it.
 pub(super) fn find(engine: &Engine, ways: &Ways, service: &str, asked: Find) -> Told {
+    match found(engine, ways, service, asked) {
+        Ok((id, ..)) => (StatusCode::OK, json!({ "id": id.to_string() })),
+        Err(told) => told,
+    }
+}
+
+/// The record that a caller's key names, the key, and what judges its time.
+fn found(
+    engine: &Engine,
+    ways: &Ways,
+    service: &str,
+    asked: Find,
+) -> Result<(RecordId, Key, Policy), Told> {
     let unreadable = |what: &str| refused(StatusCode::BAD_REQUEST, format!("{what} is unreadable"));
-    let Ok(key) = HeaderValue::from_str(&asked.key) else { return unreadable("the key") };
-    let Ok(principal) = asked.principal.as_deref().map(HeaderValue::from_str).transpose() else {
-        return unreadable("the principal");
-    };
+    let key = HeaderValue::from_str(&asked.key).map_err(|_| unreadable("the key"))?;
+    let principal = asked.principal.as_deref().map(HeaderValue::from_str).transpose();
+    let principal = principal.map_err(|_| unreadable("the principal"))?;
     let about = About { path: asked.path, method: asked.method };
     let by = Asked { service, secret: engine.secret(), now: engine.now() };
-    match ways.find(&about, &key, principal.as_ref(), &by) {
-        Ok((id, _)) => (StatusCode::OK, json!({ "id": id.to_string() })),
-        Err(problem) => {
-            let cause = problem.code.entry().cause;
-            let told = if problem.code == Code::RouteUnnamed {
-                let flags = "Name it by `path` and `method`: --path and --method of `semel keys`.";
-                format!("{cause} {} {flags}", problem.detail)
-            } else {
-                format!("{cause} {}", problem.detail)
-            };
-            refused(StatusCode::BAD_REQUEST, told.trim_end())
+    let (id, key) =
+        ways.find(&about, &key, principal.as_ref(), &by).map_err(|problem| unfound(&problem))?;
+    let policy = ways.judged_by(&about).map_err(|problem| unfound(&problem))?;
+    Ok((id, key, policy))
+}
+
+fn unfound(problem: &Problem) -> Told {
+    let cause = problem.code.entry().cause;
+    let told = if problem.code == Code::RouteUnnamed {
+        let flags = "Name it by `path` and `method`: --path and --method of `semel keys`.";
+        format!("{cause} {} {flags}", problem.detail)
+    } else {
+        format!("{cause} {}", problem.detail)
+    };
+    refused(StatusCode::BAD_REQUEST, told.trim_end())
+}
+
+/// What a void of `id` is judged by. Of a key that is not known, only the key itself says whether it may
+/// have run and been forgotten, so it must be named.
+///
+/// # Errors
+/// What is told instead.
+pub(super) async fn voiding(
+    engine: &Engine,
+    ways: &Ways,
+    service: &str,
+    id: RecordId,
+    named: Option<Find>,
+) -> Result<Act, Told> {
+    let held = ways.held();
+    if let Some(asked) = named {
+        let (own, key, policy) = found(engine, ways, service, asked)?;
+        if own != id {
+            let why = "the id is not that of the key";
+            return Err(refused(StatusCode::BAD_REQUEST, why));
         }
+        return Ok(Act::Void { key: Some(key), policy, held });
+    }
+    match engine.show(id).await {
+        Ok(Some(_)) => Ok(Act::Void { key: None, policy: ways.first().policy.clone(), held }),
+        Ok(None) => {
+            let why = "nothing is known under this id; to void a key that has not come yet, name the key itself: --key of `semel keys void`";
+            Err(refused(StatusCode::NOT_FOUND, why))
+        }
+        Err(error) => Err(store_failed(&error)),
     }
 }
 
@@ -172,28 +217,28 @@ impl Word {
 }
 
 /// What an operator does with one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Says what happened.
     Resolve(Word),
     /// Makes sure that it never will.
-    Void,
+    Void {
+        /// The key itself, whose own time may say that nobody here can know.
+        key: Option<Key>,
+        /// Judges that time.
+        policy: Policy,
+        /// How long it holds.
+        held: Span,
+    },
     /// Drops the reply, keeps the knowledge that the key was used.
     Erase,
 }
 
 /// Does it. Noted before (an act without a note is not done) and after (what came of it).
-/// A void holds as long as `policy` remembers.
-pub(super) async fn act(
-    engine: &Engine,
-    audit: &Audit,
-    id: RecordId,
-    act: Act,
-    policy: &Policy,
-) -> Told {
+pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) -> Told {
     let (name, asked) = match act {
         Act::Resolve(word) => ("resolve", word.told()),
-        Act::Void => ("void", Value::Null),
+        Act::Void { .. } => ("void", Value::Null),
         Act::Erase => ("erase", Value::Null),
     };
     let subject = id.to_string();
@@ -203,7 +248,7 @@ pub(super) async fn act(
     }
     let applied = match act {
         Act::Resolve(word) => engine.resolve(id, word.resolution()).await,
-        Act::Void => engine.void(id, None, policy).await,
+        Act::Void { key, policy, held } => engine.void_for(id, key.as_ref(), &policy, held).await,
         Act::Erase => engine.erase(id).await,
     };
     let told = match applied {

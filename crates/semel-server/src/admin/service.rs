@@ -9,7 +9,8 @@
 //! | `POST /v1/keys/find` `{key, principal, path?, method?}` | the id of a caller's key |
 //! | `GET /v1/keys/ID` | one record |
 //! | `POST /v1/keys/ID/resolve` `{outcome: done, status?}` or `{outcome: released}` | |
-//! | `POST /v1/keys/ID/void`, `POST /v1/keys/ID/erase` `{}` | |
+//! | `POST /v1/keys/ID/void` `{}` or `{key, principal, path?, method?}` | |
+//! | `POST /v1/keys/ID/erase` `{}` | |
 //! | `GET /v1/store` | what the store is and keeps |
 
 use std::convert::Infallible;
@@ -141,11 +142,21 @@ impl Inner {
                 Ok(word) => Act::Resolve(word),
                 Err(told) => return told,
             },
-            "void" => Act::Void,
+            "void" => {
+                let named = match read_optional::<Find>(body).await {
+                    Ok(named) => named,
+                    Err(told) => return told,
+                };
+                let service = &self.protection.service;
+                match keys::voiding(&self.engine, &self.ways, service, id, named).await {
+                    Ok(act) => act,
+                    Err(told) => return told,
+                }
+            }
             "erase" => Act::Erase,
             _ => return refused(StatusCode::NOT_FOUND, "there is nothing here"),
         };
-        keys::act(&self.engine, &self.audit, id, act, &self.ways.first().policy).await
+        keys::act(&self.engine, &self.audit, id, act).await
     }
 
     async fn ready(&self) -> Told {
@@ -235,13 +246,30 @@ fn no_id() -> Told {
 }
 
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Told> {
+    parse(&whole(body).await?)
+}
+
+/// `None` where the body says nothing: it is `{}` or empty.
+async fn read_optional<T: DeserializeOwned>(body: Incoming) -> Result<Option<T>, Told> {
+    let body = whole(body).await?;
+    match body.trim_ascii() {
+        b"" | b"{}" => Ok(None),
+        said => parse(said).map(Some),
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, Told> {
     let whole = Limited::new(body, BODY_MAX).collect().await.map_err(|_| {
         refused(
             StatusCode::BAD_REQUEST,
             format!("the request broke off or is above {BODY_MAX} bytes"),
         )
     })?;
-    serde_json::from_slice(&whole.to_bytes())
+    Ok(whole.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Told> {
+    serde_json::from_slice(body)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, format!("the body is wrong: {error}")))
 }
 

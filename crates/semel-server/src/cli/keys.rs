@@ -134,7 +134,8 @@ struct ResolveArgs {
 Example:
   semel keys void --key KEY --principal 'Bearer sk_live_1'
 
-A key in doubt cannot be voided: that would not undo what may have run.")]
+A key that has not come yet is named by --key. One in doubt cannot be voided: that would not undo what
+may have run. Nor can a UUIDv7 that is older than memory: it may have run and been forgotten.")]
 struct VoidArgs {
     #[command(flatten)]
     act: ActArgs,
@@ -187,7 +188,9 @@ impl KeysArgs {
                 args.act.run("resolve", asked, &word).await?;
             }
             Verb::Void(args) => {
-                args.act.run("void", "make sure that it never runs", &json!({})).await?;
+                // The key goes along: its own time may say that it may have run and been forgotten.
+                let named = args.act.which.named().unwrap_or_else(|| json!({}));
+                args.act.run("void", "make sure that it never runs", &named).await?;
             }
             Verb::Erase(args) => {
                 args.act.run("erase", "drop its reply for good", &json!({})).await?;
@@ -198,13 +201,19 @@ impl KeysArgs {
 }
 
 impl Which {
+    /// The key itself, as the server is told of it.
+    fn named(&self) -> Option<Value> {
+        let key = self.key.as_ref()?;
+        Some(json!({
+            "key": key, "principal": self.principal, "path": self.path, "method": self.method,
+        }))
+    }
+
     async fn find(&self, remote: &Remote) -> Result<String, Failure> {
         if let Some(id) = self.id {
             return Ok(id.to_string());
         }
-        let asked = json!({
-            "key": self.key, "principal": self.principal, "path": self.path, "method": self.method,
-        });
+        let asked = self.named().unwrap_or_else(|| json!({}));
         let found = remote.post("/v1/keys/find", &asked).await?;
         match found["id"].as_str() {
             Some(id) => Ok(id.to_owned()),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::client::{Request, ask};
 use crate::harness::eventually;
 use crate::harness::semel::{Ended, Semel, run, serve};
+use crate::harness::timed;
 use crate::harness::upstream::{Act, Upstream};
 
 const BODY: &str = "{\"amount\":1200}";
@@ -241,4 +242,31 @@ async fn a_key_is_found_on_the_route_that_reads_it_in_its_own_way() {
     let about = about.key("key-0002-abcdefgh").header("X-Tenant", "a");
     let memory = ask(semel.addr, &about).await.json()["memory"].as_u64().unwrap();
     assert!(memory > 89 * 86_400, "{memory}");
+}
+
+/// Operators' voids dropped the key's own time: of one that may have run and been forgotten they said that
+/// it never would.
+#[tokio::test]
+async fn a_void_of_a_key_that_nobody_remembers_is_refused() {
+    let upstream = Upstream::start().await;
+    let file = "[[route]]\npath = \"/short\"\nretention = \"1h\"\nmemory = \"1h\"\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    let old = timed(-7_200_000, 1);
+    let which = ["--key", &old, "--principal", "Bearer caller-one", "--yes"];
+    for path in [&[][..], &["--path", "/short"]] {
+        let void = keys(&semel, &[&["void"], &which[..], path].concat()).await;
+        assert_eq!(void.code, Some(1), "{path:?}: {}{}", void.stdout, void.stderr);
+        assert!(void.stderr.contains("own time"), "{}", void.stderr);
+    }
+    // An id says nothing of when its key was made.
+    let unknown = keys(&semel, &["void", &"ab".repeat(32), "--yes"]).await;
+    assert_eq!(unknown.code, Some(1), "{}{}", unknown.stdout, unknown.stderr);
+    assert!(unknown.stderr.contains("--key"), "{}", unknown.stderr);
+    let other = json!({ "key": old, "principal": "Bearer caller-one", "path": "/elsewhere" });
+    let path = format!("/v1/keys/{}/void", "ab".repeat(32));
+    let wrong = local(Request::post(&path, &other.to_string()));
+    assert_eq!(ask(semel.admin, &wrong).await.status, 400, "the id is another key's");
+    assert_eq!(get(&semel, "/v1/keys").await.json()["keys"], json!([]));
+    let elsewhere = [&["void"], &which[..], &["--path", "/elsewhere"]].concat();
+    assert_eq!(object(&keys(&semel, &elsewhere).await)["state"], "void");
 }

@@ -125,8 +125,23 @@ impl Engine {
         key: Option<&Key>,
         policy: &Policy,
     ) -> Result<Applied, StoreError> {
+        self.void_for(id, key, policy, policy.memory).await
+    }
+
+    /// As [`Engine::void`], and where a record is written it is kept for `held`, if that is longer than
+    /// the memory of `policy`, which judges the key: for a key that may come on other routes, too.
+    ///
+    /// # Errors
+    /// As [`Engine::void`].
+    pub async fn void_for(
+        &self,
+        id: RecordId,
+        key: Option<&Key>,
+        policy: &Policy,
+        held: Span,
+    ) -> Result<Applied, StoreError> {
         let key_time = key.and_then(|key| key.time_at(self.0.clock.now()));
-        self.0.apply(id, &Event::Void(key_time), policy).await
+        self.0.apply(id, &Event::Void(key_time), policy, held).await
     }
 
     /// The caller has its reply: completed becomes spent.
@@ -134,7 +149,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::void`].
     pub async fn ack(&self, id: RecordId) -> Result<Applied, StoreError> {
-        self.0.apply(id, &Event::Ack, &Policy::default()).await
+        self.0.apply(id, &Event::Ack, &Policy::default(), Span::ZERO).await
     }
 
     /// The reply must go; the key stays known.
@@ -142,7 +157,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::void`].
     pub async fn erase(&self, id: RecordId) -> Result<Applied, StoreError> {
-        self.0.apply(id, &Event::Erase, &Policy::default()).await
+        self.0.apply(id, &Event::Erase, &Policy::default(), Span::ZERO).await
     }
 
     /// Somebody knows what happened to a key in doubt.
@@ -154,7 +169,7 @@ impl Engine {
         id: RecordId,
         resolution: Resolution,
     ) -> Result<Applied, StoreError> {
-        self.0.apply(id, &Event::Resolve(resolution), &Policy::default()).await
+        self.0.apply(id, &Event::Resolve(resolution), &Policy::default(), Span::ZERO).await
     }
 
     /// One record, for operators.
@@ -176,14 +191,16 @@ impl Engine {
 
 impl Inner {
     /// Carries `event` out by compare-and-set until the store has said how it ended, or the deadline
-    /// of a write has passed.
+    /// of a write has passed. `policy` judges; what is written is remembered for `held` at least.
     async fn apply(
         self: &Arc<Self>,
         id: RecordId,
         event: &Event,
         policy: &Policy,
+        held: Span,
     ) -> Result<Applied, StoreError> {
         let policy = self.policy(policy);
+        let kept = Policy { memory: policy.memory.max(held), ..policy.clone() };
         let give_up_at = self.deadline_from_now();
         let mut backoff = Backoff::new();
         let mut current = self.load(id).await?;
@@ -197,7 +214,11 @@ impl Inner {
                 return Ok(Applied { answer: *answer, record: current });
             }
             let now = self.clock.now();
-            let Step { write, answer } = step(current.as_ref(), event, now, &policy);
+            let judged = step(current.as_ref(), event, now, &policy);
+            let Step { write, answer } = match judged.write {
+                Write::Put(_) => step(current.as_ref(), event, now, &kept),
+                Write::Keep | Write::Delete => judged,
+            };
             let put = match write {
                 Write::Put(record) if *event == Event::Resolve(Resolution::Released) => {
                     // The grace is over by the store's clock, which may have jumped: the upstream

@@ -8,7 +8,7 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use semel_core::{Key, RecordId, Secret, Span, Timestamp};
+use semel_core::{Key, Policy, RecordId, Secret, Span, Timestamp};
 
 use super::extract::{Keyed, Keying, Within, keying};
 use super::route::{Demand, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Route};
@@ -62,26 +62,46 @@ pub struct Asked<'a> {
 pub struct Ways {
     routes: Routes,
     list: Vec<Route>,
-    memory: Span,
+    held: Span,
 }
 
 impl Ways {
     /// Those of `routes`.
     #[must_use]
     pub fn of(routes: &Routes) -> Self {
-        // It may name no route, so a void must hold as long as the longest memory of all.
-        let memory = all(routes).map(|route| route.policy.memory).max().unwrap_or_default();
+        let mut protected: Vec<&Route> = all(routes).filter(|route| protects(route)).collect();
+        if protected.is_empty() {
+            protected.push(routes.default_route());
+        }
+        let held = protected.iter().map(|route| route.policy.memory).max().unwrap_or_default();
         let mut list = Vec::new();
-        for route in all(routes).filter(|route| protects(route)) {
-            add(&mut list, way(route, memory));
+        for route in &protected {
+            add(&mut list, way(route));
         }
-        if list.is_empty() {
-            list.push(way(routes.default_route(), memory));
+        for way in &mut list {
+            for route in &protected {
+                be_as_careful(&mut way.policy, &route.policy);
+            }
         }
-        Self { routes: routes.clone(), list, memory }
+        Self { routes: routes.clone(), list, held }
     }
 
-    /// What is one for all: the bounds of time, and what browsers are told where no route is named.
+    /// What judges the time that a key itself carries: the rules of the route that is named. Where none
+    /// is, the most careful ones, for the key may have run on any route, and been forgotten there.
+    ///
+    /// # Errors
+    /// As [`Self::chosen`].
+    pub fn judged_by(&self, about: &About) -> Result<Policy, Box<Problem>> {
+        Ok(self.chosen(about)?.as_ref().unwrap_or(self.first()).policy.clone())
+    }
+
+    /// How long a void must hold: as long as any route remembers, for the key may come on each.
+    #[must_use]
+    pub const fn held(&self) -> Span {
+        self.held
+    }
+
+    /// What is one for all: what browsers are told where no route is named.
     #[must_use]
     pub fn first(&self) -> &Route {
         self.list.first().expect("a list of ways is never empty")
@@ -101,7 +121,7 @@ impl Ways {
             return Err(unnamed("Its `path` must begin with `/`, without a query."));
         }
         if let Some(name) = &about.method {
-            let found = self.counting(name, path).map(|route| way(route, self.memory));
+            let found = self.counting(name, path).map(way);
             return found.map(Some).ok_or_else(|| self.no_such_method(name, path));
         }
         let mut methods: Vec<&Method> =
@@ -110,7 +130,7 @@ impl Ways {
         methods.dedup();
         let mut found = Vec::new();
         for route in methods.iter().filter_map(|method| self.counting(method.as_str(), path)) {
-            add(&mut found, way(route, self.memory));
+            add(&mut found, way(route));
         }
         match found.len() {
             0 => Err(unnamed(format!("Keys do not count at `{path}`."))),
@@ -227,20 +247,28 @@ fn protects(route: &Route) -> bool {
     route.demand != Demand::Off && route.mode == Mode::Enforce
 }
 
-/// Adds a way that is not there yet.
+/// Adds a way that is not there yet. Of two alike, one stays, and is as careful as both.
 fn add(list: &mut Vec<Route>, new: Route) {
-    let alike = |known: &Route| {
+    let alike = |known: &&mut Route| {
         known.key == new.key
             && known.key_format == new.key_format
             && known.principal == new.principal
     };
-    if !list.iter().any(alike) {
-        list.push(new);
+    match list.iter_mut().find(alike) {
+        Some(known) => be_as_careful(&mut known.policy, &new.policy),
+        None => list.push(new),
     }
 }
 
+/// Judges a key's own time by both: what is too old by one of them may have run and been forgotten.
+fn be_as_careful(policy: &mut Policy, other: &Policy) {
+    policy.memory = policy.memory.min(other.memory);
+    policy.skew = policy.skew.max(other.skew);
+    policy.birth = policy.birth.max(other.birth);
+}
+
 /// The route's reading of a key, whatever the method.
-fn way(route: &Route, memory: Span) -> Route {
+fn way(route: &Route) -> Route {
     let mut way = route.clone();
     way.methods = vec![Method::GET, Method::HEAD, Method::DELETE, Method::POST];
     way.demand = Demand::Required;
@@ -248,7 +276,6 @@ fn way(route: &Route, memory: Span) -> Route {
     if let KeySource::Body(_) = way.key {
         way.key = KeySource::Header(IDEMPOTENCY_KEY);
     }
-    way.policy.memory = memory;
     way
 }
 
@@ -284,11 +311,26 @@ mod tests {
     }
 
     #[test]
-    fn an_inquiry_judges_by_the_longest_memory_of_all_routes() {
-        let year = Span::from_secs(365 * 86_400);
-        let policy = Policy { memory: year, ..Policy::default() };
-        let ways = Ways::of(&routes(Route { policy, ..Route::default() }));
-        assert_eq!((ways.list.len(), ways.first().policy.memory), (1, year));
+    fn a_key_is_judged_by_the_route_that_is_named_or_by_the_shortest_memory() {
+        let (hour, month) = (Span::from_secs(3600), Policy::default().memory);
+        let about = |path: &str| About { path: Some(path.to_owned()), method: None };
+        let remembers = |memory: Span| Policy { memory, ..Policy::default() };
+        let short = Route { policy: remembers(hour), ..Route::default() };
+        // Nothing is claimed there, so nothing was forgotten and no void need hold.
+        let off = Pattern { prefix: "/off".to_owned(), methods: vec![] };
+        let off_route =
+            |memory| Route { demand: Demand::Off, policy: remembers(memory), ..Route::default() };
+        for memory in [Span::from_secs(60), Span::FOREVER] {
+            let ways = Ways::of(&routes(short.clone()).with(off.clone(), off_route(memory)));
+            let judged = |about: &About| ways.judged_by(about).unwrap().memory;
+            assert_eq!(ways.held(), month);
+            assert_eq!(judged(&about("/v1/charges")), hour);
+            assert_eq!(judged(&about("/elsewhere")), month);
+            assert_eq!(judged(&About::default()), hour);
+        }
+        // Also where the other route reads keys in its own way.
+        let ways = Ways::of(&routes(Route { key: x_key(), ..short }));
+        assert_eq!(ways.judged_by(&About::default()).unwrap().memory, hour);
     }
 
     #[test]

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use semel_core::State;
 use semel_core::machine::Answer;
+use semel_core::{Policy, State};
 use serde_json::json;
 
 use super::SOON;
@@ -77,10 +77,15 @@ fn named(shared: &Shared, request: &Parts) -> Named {
     shared.ways.named(request, &Asked { service, secret: engine.secret(), now: engine.now() })
 }
 
+/// What judges the key's own time.
+fn judged_by(shared: &Shared, request: &Parts) -> Result<Policy, Box<Problem>> {
+    shared.ways.judged_by(&About::from_query(request.uri.query().unwrap_or_default())?)
+}
+
 async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
     let (id, key) = named(shared, request)?;
-    let policy = &shared.ways.first().policy;
-    let known = shared.engine.inquire(id, Some(&key), policy).await;
+    let policy = judged_by(shared, request)?;
+    let known = shared.engine.inquire(id, Some(&key), &policy).await;
     let Known { standing, effect, record, now } =
         known.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     let mut body = json!({ "state": standing.name(), "effect": effect.name() });
@@ -108,10 +113,10 @@ async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box
 
 async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
     let (id, key) = named(shared, request)?;
-    let policy = &shared.ways.first().policy;
+    let policy = judged_by(shared, request)?;
     let Applied { answer, record } = shared
         .engine
-        .void(id, Some(&key), policy)
+        .void_for(id, Some(&key), &policy, shared.ways.held())
         .await
         .map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     match (answer, record) {

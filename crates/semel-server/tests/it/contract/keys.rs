@@ -5,6 +5,7 @@ use semel::time::{SystemClock, WallClock};
 use super::{BODY, charge, key, said};
 use crate::harness::client::{Request, ask};
 use crate::harness::semel::serve;
+use crate::harness::timed;
 use crate::harness::upstream::Upstream;
 
 fn now_ms() -> u64 {
@@ -138,13 +139,6 @@ async fn a_weak_key_works_and_warns() {
             (Some("executed"), None)
         );
     }
-}
-
-/// A UUIDv7 of the time that lies `ahead_ms` ahead.
-fn timed(ahead_ms: i64, n: u32) -> String {
-    let ms = i64::try_from(now_ms()).unwrap() + ahead_ms;
-    let hex = format!("{ms:012x}");
-    format!("{}-{}-7abc-8def-{n:012x}", &hex[..8], &hex[8..])
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 use super::{BODY, INQUIRY, key, said};
 use crate::harness::client::{Request, ask};
 use crate::harness::semel::{Semel, serve};
+use crate::harness::timed;
 use crate::harness::upstream::Upstream;
 
 const UNNAMED: &str = "400 refused SEM-0111 unknown not-run never";
@@ -128,5 +129,37 @@ path = \"/free\"\nrequired = \"off\"\n[[route]]\npath = \"/watch\"\nmode = \"obs
     for query in ["?path=/put&method=PUT", "?path=/put&method=POST", "?path=/elsewhere"] {
         assert_eq!(state(&semel, &about(query)).await, "absent", "{query}");
     }
+    assert_eq!(upstream.effects(), 0);
+}
+
+const TOO_OLD: &str = "410 refused SEM-0206 unknown not-run never";
+const HOUR: i64 = 3_600_000;
+
+/// The longest memory of all routes judged it: of a key that may have run on a route and been forgotten
+/// there, an inquiry said that nothing had happened, and a void that nothing ever would.
+#[tokio::test]
+async fn a_timed_key_is_judged_by_the_memory_of_the_route_that_it_is_about() {
+    let upstream = Upstream::start().await;
+    let file = "[[route]]\npath = \"/short\"\nretention = \"1h\"\nmemory = \"1h\"\n[[route]]\npath = \"/off\"
+required = \"off\"\nretention = \"90d\"\nmemory = \"90d\"\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    let old = timed(-2 * HOUR, 1);
+    let charge = Request::post("/short", BODY).key(&old).bearer("caller-one");
+    assert_eq!(said(&ask(semel.addr, &charge).await), TOO_OLD);
+    // Where no route is named it may be about any that forgets.
+    for query in ["?path=/short", "?path=/short&method=POST", ""] {
+        let inquiry = asking("GET", query, 1).key(&old);
+        assert_eq!(state(&semel, &inquiry).await, "too-old", "{query}");
+        let void = asking("DELETE", query, 1).key(&old);
+        assert_eq!(said(&ask(semel.addr, &void).await), TOO_OLD, "{query}");
+    }
+    let elsewhere = asking("GET", "?path=/elsewhere", 1).key(&old);
+    assert_eq!(state(&semel, &elsewhere).await, "absent");
+    // A void holds as long as any route remembers on which keys count.
+    let young = timed(-HOUR / 2, 2);
+    assert_eq!(state(&semel, &asking("DELETE", "?path=/short", 1).key(&young)).await, "void");
+    let known = ask(semel.addr, &asking("GET", "?path=/short", 1).key(&young)).await.json();
+    let days = known["memory"].as_u64().unwrap() / 86_400;
+    assert!((29..=30).contains(&days), "{known}");
     assert_eq!(upstream.effects(), 0);
 }

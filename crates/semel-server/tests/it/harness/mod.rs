@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::semel::time::{SystemClock, WallClock};
 use tokio::sync::Semaphore;
 
 /// The longest that any single event may take before a test fails.
@@ -42,6 +43,13 @@ where
         }
     })
     .await
+}
+
+/// A key that carries its time: a UUIDv7 of the time that lies `ahead_ms` ahead.
+pub(crate) fn timed(ahead_ms: i64, n: u32) -> String {
+    let ms = SystemClock.now().as_unix_ms().checked_add_signed(ahead_ms).unwrap();
+    let hex = format!("{ms:012x}");
+    format!("{}-{}-7abc-8def-{n:012x}", &hex[..8], &hex[8..])
 }
 
 /// A door that a test opens: a script waits at it, and says that it has come there.
