@@ -164,9 +164,10 @@ impl Ways {
     pub fn named(&self, request: &Parts, asked: &Asked<'_>) -> Named {
         let about = About::from_query(request.uri.query().unwrap_or_default())?;
         // A key is the same key in whichever header it came.
-        let headers = self.list.iter().filter_map(key_header);
-        let came_in = headers.into_iter().find(|name| request.headers.contains_key(*name)).cloned();
-        let came_in = came_in.filter(|_| about.path.is_none());
+        let came_in = match about.path {
+            Some(_) => None,
+            None => self.came_in(request)?,
+        };
         self.agreed(&about, |way| match &came_in {
             Some(name) => {
                 let way = Route { key: KeySource::Header(name.clone()), ..way.clone() };
@@ -174,6 +175,17 @@ impl Ways {
             }
             None => read(request, way, asked),
         })
+    }
+
+    /// The header that the key came in, of those that any route reads one from.
+    fn came_in(&self, request: &Parts) -> Result<Option<HeaderName>, Box<Problem>> {
+        let mut found: Option<&HeaderName> = None;
+        for name in self.list.iter().filter_map(key_header) {
+            if request.headers.contains_key(name) && *found.get_or_insert(name) != name {
+                return Err(unnamed("It brings a key in more than one header, and names no path."));
+            }
+        }
+        Ok(found.cloned())
     }
 
     /// The record of a key in the scope of a principal: the value of whichever header names it.

@@ -163,3 +163,20 @@ required = \"off\"\nretention = \"90d\"\nmemory = \"90d\"\n";
     assert!((29..=30).contains(&days), "{known}");
     assert_eq!(upstream.effects(), 0);
 }
+
+#[tokio::test]
+async fn two_keys_of_two_routes_in_one_inquiry_are_not_guessed_between() {
+    let upstream = Upstream::start().await;
+    let file = "[[route]]\npath = \"/x\"\nkey_in = \"header:X-Key\"\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    let charge = Request::post("/x", BODY).header("X-Key", &key(2)).bearer("caller-one");
+    assert_eq!(said(&ask(semel.addr, &charge).await), "201 executed");
+    for method in ["GET", "DELETE"] {
+        let both = asking(method, "", 1).header("X-Key", &key(2));
+        assert_eq!(said(&ask(semel.addr, &both).await), UNNAMED, "{method}");
+    }
+    let named = asking("GET", "?path=/x", 1).header("X-Key", &key(2));
+    assert_eq!(state(&semel, &named).await, "completed");
+    // A key is the same key in whichever header it came.
+    assert_eq!(state(&semel, &asking("GET", "", 2)).await, "completed");
+}
