@@ -23,7 +23,7 @@ pub mod time;
 pub use fingerprint::Fingerprint;
 pub use id::{Digest, Fence, Incarnation, Owner, RecordId, Version};
 pub use key::{Key, Principal, Scope};
-pub use policy::{OnLapse, Policy};
+pub use policy::{Earlier, OnLapse, Policy};
 pub use record::{Doubt, Effect, Record, Sealed, SealedUnder, Settled, State, StoredReply};
 pub use secret::Secret;
 pub use store::{Store, StoreError};

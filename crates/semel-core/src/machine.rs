@@ -225,7 +225,11 @@ fn outside_memory(key_time: Option<Timestamp>, now: Timestamp, policy: &Policy) 
     // A key may be dated ahead by the skew, so one that ran before the birth may be dated after it.
     let born = policy.birth != Timestamp::ZERO;
     let unborn = born && key_time <= policy.birth.plus(policy.skew);
-    if unborn || now.since(key_time) > policy.memory {
+    let memory = match policy.earlier {
+        Some(earlier) if key_time <= earlier.until => policy.memory.min(earlier.memory),
+        Some(_) | None => policy.memory,
+    };
+    if unborn || now.since(key_time) > memory {
         return Some(Answer::TooOld);
     }
     (key_time > now.plus(policy.skew)).then_some(Answer::TooNew)

@@ -14,6 +14,17 @@ pub enum OnLapse {
     Rerun,
 }
 
+/// A memory that was in force before, and shorter: what ran under it is forgotten sooner than today's
+/// memory says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// How long keys were known: the shortest memory of all routes.
+    pub memory: Span,
+    /// The latest own time of a key that may have run under it: when it ended, by the store's clock, and
+    /// the skew beyond.
+    pub until: Timestamp,
+}
+
 /// The rules of one route as the machine needs them. All spans are by the store's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -40,6 +51,10 @@ pub struct Policy {
     /// own time is not later by more than the skew are too old, for they may have run before it.
     /// [`Timestamp::ZERO`] for a store that was never replaced.
     pub birth: Timestamp,
+    /// What was remembered before memory was made longer on a store that is in use. Without it, a key
+    /// with its own time that ran and was forgotten would look new under the longer memory, and run
+    /// again. `semel serve` notes it; who opens a store themselves notes it themselves.
+    pub earlier: Option<Earlier>,
 }
 
 impl Default for Policy {
@@ -55,6 +70,7 @@ impl Default for Policy {
             pause: Span::from_secs(10),
             skew: Span::from_secs(5 * 60),
             birth: Timestamp::ZERO,
+            earlier: None,
         }
     }
 }

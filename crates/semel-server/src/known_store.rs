@@ -5,7 +5,8 @@
 //! that knows what ran. It is refused until an operator accepts it. The note also holds how far the
 //! store had come, so that an older copy put in its place is refused as well. That number is written
 //! every few seconds while it grows, and at a good end; always of what is on disk already, so that a
-//! store that was killed is never behind its own note.
+//! store that was killed is never behind its own note. Below stands how long each route remembered
+//! ([`Memories`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use semel::core::{Incarnation, Timestamp};
 use semel::store::embedded::{EmbeddedStore, Mark};
+
+use crate::memories::Memories;
 
 /// Why the note is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub(crate) enum NoteError {
 }
 
 /// What the note says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The life of the store.
     pub incarnation: Incarnation,
@@ -52,6 +55,8 @@ pub(crate) struct Known {
     pub birth: Timestamp,
     /// How many writes it holds at least.
     pub sequence: u64,
+    /// What the routes remember by, and remembered by before.
+    pub memories: Memories,
 }
 
 impl Known {
@@ -98,8 +103,8 @@ impl Keeper {
         if known.incarnation != incarnation || known.sequence >= sequence {
             return;
         }
-        let next = Known { sequence, ..*known };
-        match write(&self.path, next) {
+        let next = Known { sequence, ..known.clone() };
+        match write(&self.path, &next) {
             Ok(()) => *known = next,
             Err(error) => tracing::warn!(%error, "an older copy of the store might not be noticed"),
         }
@@ -128,7 +133,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<Known>, NoteError> {
 }
 
 fn parse(text: &str) -> Option<Known> {
-    let mut words = text.split_whitespace();
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let memories = Memories::parse(rest)?;
+    let mut words = first.split_whitespace();
     let (incarnation, birth) = (words.next()?, words.next()?);
     // Not in notes of the first version.
     let sequence = words.next().map_or(Some(0), |sequence| sequence.parse().ok())?;
@@ -137,14 +144,14 @@ fn parse(text: &str) -> Option<Known> {
     }
     let incarnation = u128::from_str_radix(incarnation, 16).ok()?.to_be_bytes();
     let birth = Timestamp::from_unix_ms(birth.parse().ok()?);
-    Some(Known { incarnation: Incarnation(incarnation), birth, sequence })
+    Some(Known { incarnation: Incarnation(incarnation), birth, sequence, memories })
 }
 
 /// Writes the note, in place of any other, durably.
 ///
 /// # Errors
 /// [`NoteError::Io`].
-pub(crate) fn write(path: &Path, known: Known) -> Result<(), NoteError> {
+pub(crate) fn write(path: &Path, known: &Known) -> Result<(), NoteError> {
     let written = || -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".new");
@@ -155,8 +162,9 @@ pub(crate) fn write(path: &Path, known: Known) -> Result<(), NoteError> {
             .truncate(true)
             .mode(0o600)
             .open(&unfinished)?;
-        let Known { incarnation, birth, sequence } = known;
-        writeln!(file, "{incarnation} {} {sequence}", birth.as_unix_ms())?;
+        let Known { incarnation, birth, sequence, memories } = known;
+        let text = format!("{incarnation} {} {sequence}\n{memories}", birth.as_unix_ms());
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -175,13 +183,19 @@ mod tests {
         let path = beside(&dir.path().join("data.secret"));
         assert_eq!(read(&path).unwrap(), None);
         let birth = Timestamp::from_unix_ms(1_750_000_000_000);
-        let known = Known { incarnation: Incarnation([0x0a; 16]), birth, sequence: 17 };
-        write(&path, known).unwrap();
-        assert_eq!(read(&path).unwrap(), Some(known));
+        let (incarnation, memories) = (Incarnation([0x0a; 16]), Memories::default());
+        let known = Known { incarnation, birth, sequence: 17, memories };
+        let told = known.memories.at_start(&[], birth);
+        for known in [known.clone(), Known { memories: told, ..known }] {
+            write(&path, &known).unwrap();
+            assert_eq!(read(&path).unwrap(), Some(known));
+        }
         let digits = "0a".repeat(16);
         fs::write(&path, format!("{digits} 5\n")).unwrap();
         assert_eq!(read(&path).unwrap().map(|known| known.sequence), Some(0), "an older note");
-        for wrong in ["0a0a 1 1", &digits, &format!("{digits} 1 x"), &format!("{digits} 1 1 1")] {
+        let damaged = ["1 x", "1 1 1", "1 1\nroutes 1\n", "1 1\nrou"];
+        let damaged = damaged.map(|rest| format!("{digits} {rest}"));
+        for wrong in ["0a0a 1 1", &digits].into_iter().chain(damaged.iter().map(String::as_str)) {
             fs::write(&path, wrong).unwrap();
             assert!(matches!(read(&path), Err(NoteError::Malformed { .. })), "{wrong}");
         }

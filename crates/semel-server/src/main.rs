@@ -11,6 +11,7 @@ mod demo;
 mod gateway;
 mod known_store;
 mod listen;
+mod memories;
 mod open;
 mod secret_file;
 mod serve;

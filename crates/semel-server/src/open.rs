@@ -21,6 +21,7 @@ use semel::time::SystemClock;
 
 use crate::cli::values::StoreSpec;
 use crate::known_store::{self, Keeper, Known, NoteError};
+use crate::memories::{Memories, Remembers};
 use crate::secret_file::{self, SecretFileError};
 
 /// Why there is no store to serve from.
@@ -82,10 +83,12 @@ pub(crate) struct Opened {
 }
 
 /// What the store needs to know of the routes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StoreBounds {
     /// Bytes of the largest reply that is kept.
     pub reply_max: u64,
+    /// How long each route remembers.
+    pub remember: Vec<Remembers>,
 }
 
 /// Opens what `spec` names.
@@ -127,7 +130,7 @@ async fn open_embedded(
     let mut made = Vec::new();
     let note = known_store::beside(&path);
     let noted = known_store::read(&note)?;
-    let expecting = EmbeddedOptions { known: noted.map(|known| known.mark()), ..options(bounds) };
+    let expecting = EmbeddedOptions { known: noted.as_ref().map(Known::mark), ..options(bounds) };
     let store = match EmbeddedStore::open(dir, expecting) {
         Ok(store) => store,
         Err(embedded::OpenError::Missing { .. }) if known.is_none() => {
@@ -153,12 +156,15 @@ async fn open_embedded(
             secret
         }
     };
+    let status = store.status().await?;
     let known = match noted {
-        Some(known) => known,
-        None => first_note(&note, store.status().await?),
+        // The engine refuses another store.
+        Some(known) if known.incarnation != status.incarnation => known,
+        Some(known) => note_memories(&note, known, &bounds.remember, status)?,
+        None => first_note(&note, &bounds.remember, status),
     };
     let log = Arc::new(store);
-    let keeper = Arc::new(Keeper::new(note, Arc::clone(&log), known));
+    let keeper = Arc::new(Keeper::new(note, Arc::clone(&log), known.clone()));
     let store: Arc<dyn Store> = log.clone();
     Ok(Opened {
         store,
@@ -172,12 +178,34 @@ async fn open_embedded(
 
 /// At the first start it is written which store the secret belongs to. The engine refuses another
 /// store than the one that is noted.
-fn first_note(note: &Path, status: Status) -> Known {
-    let known = Known { incarnation: status.incarnation, birth: status.birth, sequence: 0 };
-    if let Err(error) = known_store::write(note, known) {
-        tracing::warn!(%error, "another store under this secret would not be noticed");
+fn first_note(note: &Path, remember: &[Remembers], status: Status) -> Known {
+    let Status { incarnation, birth, at, .. } = status;
+    let memories = Memories::default().at_start(remember, at);
+    let known = Known { incarnation, birth, sequence: 0, memories };
+    if let Err(error) = known_store::write(note, &known) {
+        tracing::warn!(%error, "another store under this secret, or a longer memory, would not be noticed");
     }
     known
+}
+
+/// Notes how long the routes remember from this start on, before any key is claimed under it: a later
+/// start could not tell that it was shorter now.
+///
+/// # Errors
+/// When it cannot be written.
+fn note_memories(
+    note: &Path,
+    known: Known,
+    remember: &[Remembers],
+    status: Status,
+) -> Result<Known, NoteError> {
+    let memories = known.memories.at_start(remember, status.at);
+    if memories == known.memories {
+        return Ok(known);
+    }
+    let known = Known { memories, ..known };
+    known_store::write(note, &known)?;
+    Ok(known)
 }
 
 fn open_memory(secret_file: Option<PathBuf>, bounds: &StoreBounds) -> Result<Opened, OpenError> {

@@ -74,14 +74,15 @@ impl Server {
         let access = Access::new(admin_listener.local_addr()?, args.admin_token_file.as_deref())?;
         let deadline = Span::from(args.keys.store_deadline);
         let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
-        let bounds = StoreBounds { reply_max: settings.reply_max() };
+        let bounds = StoreBounds { reply_max: settings.reply_max(), remember: settings.remember() };
         let audit = audit(args)?;
         let opened = open::open(&args.store, args.secret_file.clone(), &bounds).await?;
-        let birth = opened.known.map_or(Timestamp::ZERO, |known| known.birth);
-        let protection = settings.protection(birth);
+        let known = opened.known.as_ref();
+        let birth = known.map_or(Timestamp::ZERO, |known| known.birth);
+        let protection = settings.protection(birth, known.and_then(|known| known.memories.earlier));
         let config = EngineConfig {
             deadline,
-            incarnation: opened.known.map(|known| known.incarnation),
+            incarnation: known.map(|known| known.incarnation),
             in_flight_max: usize::try_from(args.keys.in_flight_max).unwrap_or(usize::MAX),
             ..EngineConfig::default()
         };

@@ -20,10 +20,11 @@ mod tests;
 use semel::http::Route;
 use semel::http::routes::Routes;
 use semel::layer::Protection;
-use semel_core::Timestamp;
+use semel_core::{Earlier, Timestamp};
 
 use crate::cli::serve::ServeArgs;
 use crate::gateway::Target;
+use crate::memories::Remembers;
 
 pub(crate) use fault::{ConfigError, Faults};
 pub(crate) use origin::Explicit;
@@ -101,11 +102,19 @@ impl Settings {
         largest.unwrap_or(0).max(self.default.route.reply_max)
     }
 
-    /// What the layer protects. `birth`: when the store was accepted in place of another, if it was.
-    pub(crate) fn protection(&self, birth: Timestamp) -> Protection {
+    /// How long each route remembers, of those on which keys count.
+    pub(crate) fn remember(&self) -> Vec<Remembers> {
+        let routes = self.routes.iter().map(|resolved| (Some(&resolved.pattern), &resolved.route));
+        let all = [(None, &self.default.route)].into_iter().chain(routes);
+        all.filter_map(|(pattern, route)| Remembers::of(pattern, route)).collect()
+    }
+
+    /// What the layer protects. `birth`: when the store was accepted in place of another, if it was;
+    /// `earlier`: how long was remembered before, where it was shorter.
+    pub(crate) fn protection(&self, birth: Timestamp, earlier: Option<Earlier>) -> Protection {
         let born = |route: &Route| {
             let mut route = route.clone();
-            route.policy.birth = birth;
+            (route.policy.birth, route.policy.earlier) = (birth, earlier);
             route
         };
         let mut routes = Routes::new(born(&self.default.route));

@@ -103,8 +103,9 @@ fn every_rule_of_a_route_has_a_key() {
         max_upstream: _,
         pause: _,
         skew: _,
-        // Not the file's to say: the store knows it.
+        // Not the file's to say: the store and its note know it.
         birth: _,
+        earlier: _,
     } = policy;
     let text = "[[route]]\npath = \"/p\"\nmode = \"observe\"\nrequired = \"required\"\nmethods = [\"PUT\"]
 key_in = \"body:/k\"\nkey_format = \"uuid\"\nweak = \"reject\"\nscope = \"header:X-Who\"

@@ -14,6 +14,7 @@ mod flags_page;
 mod harness;
 mod keyed;
 mod kill;
+mod longer_memory;
 mod older_copy;
 mod proxy;
 mod start;

@@ -8,7 +8,7 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use semel_core::{Key, Policy, RecordId, Secret, Span, Timestamp};
+use semel_core::{Earlier, Key, Policy, RecordId, Secret, Span, Timestamp};
 
 use super::extract::{Keyed, Keying, Within, keying};
 use super::route::{Demand, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Route};
@@ -277,6 +277,12 @@ fn be_as_careful(policy: &mut Policy, other: &Policy) {
     policy.memory = policy.memory.min(other.memory);
     policy.skew = policy.skew.max(other.skew);
     policy.birth = policy.birth.max(other.birth);
+    policy.earlier = match (policy.earlier, other.earlier) {
+        (Some(one), Some(two)) => {
+            Some(Earlier { memory: one.memory.min(two.memory), until: one.until.max(two.until) })
+        }
+        (one, two) => one.or(two),
+    };
 }
 
 /// The route's reading of a key, whatever the method.

@@ -134,6 +134,7 @@ impl World {
             pause: span(self.pause),
             skew: span(self.skew),
             birth: at(birth),
+            earlier: None,
         }
     }
 

@@ -382,6 +382,7 @@ fn policies() -> Vec<Policy> {
                 pause: ms(PAUSE),
                 skew: ms(SKEW),
                 birth: at(birth),
+                earlier: None,
             });
         }
     }

@@ -54,15 +54,18 @@ pub(super) async fn repair(args: RepairArgs) -> Result<ExitCode, Failure> {
     let Status { incarnation, birth, .. } = store.status().await?;
     let sequence = store.mark().sequence;
     // What was set aside may be the end of the log: its loss was chosen, and is no older copy.
-    let birth = match (choice, known_store::read(&note)) {
-        (Choice::BeginAnew, _) => Some(birth),
+    let known = match (choice, known_store::read(&note)) {
+        (Choice::BeginAnew, known) => {
+            let memories = known.ok().flatten().map(|known| known.memories).unwrap_or_default();
+            Some(Known { incarnation, birth, sequence, memories })
+        }
         (Choice::Quarantine, Ok(Some(known))) if known.incarnation == incarnation => {
-            Some(known.birth)
+            Some(Known { sequence, ..known })
         }
         (Choice::Quarantine, _) => None,
     };
-    if let Some(birth) = birth {
-        known_store::write(&note, Known { incarnation, birth, sequence })?;
+    if let Some(known) = known {
+        known_store::write(&note, &known)?;
     }
     output::note("repaired; what was set aside is kept in the quarantine files");
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use semel::time::{SystemClock, WallClock};
 use super::{InitArgs, directory};
 use crate::cli::output::{self, Failure};
 use crate::known_store::{self, Known};
+use crate::memories::Memories;
 use crate::secret_file;
 
 pub(super) async fn init(args: InitArgs) -> Result<(), Failure> {
@@ -44,7 +45,8 @@ pub(super) async fn init(args: InitArgs) -> Result<(), Failure> {
         secret_file::create(&path, &random(&SystemEntropy))?;
         output::note(&format!("made the server secret {}: keep a copy of it", path.display()));
     }
-    known_store::write(&known_store::beside(&path), Known { incarnation, birth, sequence: 0 })?;
+    let known = Known { incarnation, birth, sequence: 0, memories: Memories::default() };
+    known_store::write(&known_store::beside(&path), &known)?;
     Ok(())
 }
 
@@ -58,12 +60,12 @@ pub(super) async fn accept(args: InitArgs) -> Result<(), Failure> {
     // A note that cannot be read is no reason to keep the operator from writing it anew.
     let known = known_store::read(&note).ok().flatten();
     let known = known.filter(|known| known.incarnation == found.incarnation);
-    if known.is_some_and(|known| known.sequence <= found.sequence) {
+    if known.as_ref().is_some_and(|known| known.sequence <= found.sequence) {
         output::note("it is the store that the secret belongs to already");
         return Ok(());
     }
     if !args.yes {
-        output::confirm(&question(dir, found, known))?;
+        output::confirm(&question(dir, found, known.as_ref()))?;
     }
     if known.is_some() {
         // Its newer self, should it turn up, is another store from now on.
@@ -73,12 +75,13 @@ pub(super) async fn accept(args: InitArgs) -> Result<(), Failure> {
     let Status { incarnation, birth, at, .. } = store.status().await?;
     let birth = if known.is_some() { birth } else { at };
     let Mark { sequence, .. } = store.mark();
-    known_store::write(&note, Known { incarnation, birth, sequence })?;
+    let memories = known.map(|known| known.memories).unwrap_or_default();
+    known_store::write(&note, &Known { incarnation, birth, sequence, memories })?;
     output::note(&format!("accepted the store {incarnation}"));
     Ok(())
 }
 
-fn question(dir: &Path, found: Mark, known: Option<Known>) -> String {
+fn question(dir: &Path, found: Mark, known: Option<&Known>) -> String {
     let (dir, Mark { incarnation, sequence }) = (dir.display(), found);
     match known {
         Some(known) => format!(
