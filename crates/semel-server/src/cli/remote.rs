@@ -115,8 +115,8 @@ impl Remote {
                 "no Semel answered at {target}: {error}. Is `semel serve` running there? Name another with --admin"
             ))
         })?;
-        let status = reply.status();
-        let whole = reply.into_body().collect().await.map_err(|error| {
+        let status = reply.response.status();
+        let whole = reply.response.into_body().collect().await.map_err(|error| {
             Failure::unknown(format!("the answer of {target} broke off: {error}"))
         })?;
         let told: Value = serde_json::from_slice(&whole.to_bytes()).map_err(|_| {

@@ -49,7 +49,7 @@ pub(crate) struct Timed {
 }
 
 impl ReplyBody {
-    /// A body that must end by `deadline`, `limit` after it was asked for, unless it is longer than
+    /// A body that must end by `deadline`, `limit` after there was a connection, unless it is longer than
     /// `held_max` bytes.
     pub(crate) fn timed(body: Incoming, deadline: Instant, limit: Duration, held_max: u64) -> Self {
         if body.size_hint().lower() > held_max {

@@ -13,13 +13,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use semel::engine::Attempt;
 use semel::http::Route;
-use tokio::time::Instant;
 use tower::Service;
 
 use super::forward::{Prepared, Rules, prepare_reply};
 use super::plain;
 use super::reply_body::ReplyBody;
-use super::upstream::{BoxError, Unanswered, Upstream};
+use super::upstream::{Answered, BoxError, Unanswered, Upstream};
 use super::{keyed, tunnel};
 
 /// The reverse proxy. Cloned at every request, so clones share all of it.
@@ -36,8 +35,8 @@ impl<U> Clone for Gateway<U> {
 struct Inner<U> {
     upstream: U,
     rules: Rules,
-    /// The reply to a keyed request must be whole so long after it was sent, up to the size that its
-    /// route keeps. Longer ones are passed on as they come, and may take their time.
+    /// The reply to a keyed request must be whole so long after there was a connection, up to the size
+    /// that its route keeps. Longer ones are passed on as they come, and may take their time.
     reply_time: Duration,
 }
 
@@ -88,26 +87,25 @@ where
         return keyed::unsent("the target of the request is no path", &attempt);
     };
     keyed::introduce(request.headers_mut(), &attempt, &route);
-    // The caller's own connection is long gone from here on: nothing but this clock ends it.
-    let deadline = Instant::now() + gateway.reply_time;
     if !attempt.may_begin() {
         return keyed::unsent("the lease had ended before the request could be sent", &attempt);
     }
-    let mut response = match gateway.upstream.send(request).await {
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            let reason = "it changed the protocol without being asked".to_owned();
-            return keyed::unanswered(&Unanswered::Unknown { reason }, &attempt);
-        }
-        Ok(response) => response,
+    let Answered { mut response, connected } = match gateway.upstream.send(request).await {
+        Ok(answered) => answered,
         Err(error) => return keyed::unanswered(&error, &attempt),
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let reason = "it changed the protocol without being asked".to_owned();
+        return keyed::unanswered(&Unanswered::Unknown { reason }, &attempt);
+    }
     super::hops::strip(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if is_stream(response.headers()) {
         return response.map(ReplyBody::Streamed);
     }
+    // The caller's own connection may be long gone: nothing but this clock ends the wait.
     let time = gateway.reply_time;
-    response.map(|body| ReplyBody::timed(body, deadline, time, route.reply_max))
+    response.map(|body| ReplyBody::timed(body, connected + time, time, route.reply_max))
 }
 
 /// Server-sent events come as they come, and end when they end.
@@ -129,7 +127,7 @@ where
         return plain::answer(StatusCode::BAD_REQUEST, "The target of the request is no path.");
     };
     let mut response = match gateway.upstream.send(request).await {
-        Ok(response) => response,
+        Ok(answered) => answered.response,
         Err(unanswered) => return explain(&unanswered),
     };
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -19,6 +19,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 use tower::Service;
 
 use super::target::Target;
@@ -57,13 +58,22 @@ pub(crate) enum Unanswered {
 )]
 pub(crate) struct NoRoots(#[source] std::io::Error);
 
+/// The head of an answer; the body follows as it comes.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// What came.
+    pub response: Response<Incoming>,
+    /// When there was a connection: from then on the time for the answer is counted, to its very end.
+    pub connected: Instant,
+}
+
 /// Something that answers requests, once each.
 pub(crate) trait Upstream<B>: Clone + Send + Sync + 'static {
-    /// Sends it. Resolves at the head of the answer; the body follows as it comes.
+    /// Sends it. Resolves at the head of the answer.
     fn send(
         &self,
         request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + Send;
+    ) -> impl Future<Output = Result<Answered, Unanswered>> + Send;
 }
 
 /// How long the client waits for what.
@@ -132,26 +142,30 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, Unanswered> {
+    async fn send(&self, mut request: Request<B>) -> Result<Answered, Unanswered> {
         // The time for an answer begins with a connection, for which there is a limit of its own: so it only
         // ever ends a request that may have been sent, and is never proof.
         let mut connection = capture_connection(&mut request);
         let connected = async {
             connection.wait_for_connection_metadata().await;
+            Instant::now()
         };
         let mut answer = pin!(self.client.request(request));
-        let early = tokio::select! {
+        let (early, connected) = tokio::select! {
             biased;
-            answer = &mut answer => Some(answer),
-            () = connected => None,
+            answer = &mut answer => (Some(answer), Instant::now()),
+            connected = connected => (None, connected),
         };
         let answer = match early {
             Some(answer) => answer,
-            None => tokio::time::timeout(self.patience.reply, answer)
+            None => tokio::time::timeout_at(connected + self.patience.reply, answer)
                 .await
                 .map_err(|_| Unanswered::TooSlow { after: self.patience.reply })?,
         };
-        answer.map_err(|error| judge(&error))
+        match answer {
+            Ok(response) => Ok(Answered { response, connected }),
+            Err(error) => Err(judge(&error)),
+        }
     }
 }
 
