@@ -5,14 +5,15 @@
 //! | none | none | both are made: store first, so that a crash in between leaves an empty store, which may get a secret |
 //! | there | none | a *lost store*: refused |
 //! | none | with records | a *lost secret*: refused |
-//! | none | empty | the secret is made |
+//! | none | empty, and served once | a *lost secret*, too: the store knows another |
+//! | none | empty, and never served | the secret is made |
 //! | there | there | opened; the engine compares the secret with the store's check value, and the store's
 //! life, and how far it had come, with the note beside the secret |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use semel::core::store::{Filter, Page, Status};
+use semel::core::store::{Bound, Filter, Page, Status};
 use semel::core::{Secret, Store, StoreError, Timestamp};
 use semel::entropy::{SystemEntropy, random};
 use semel::store::MemoryStore;
@@ -52,6 +53,21 @@ and every retry would run again. Bring the file back from a copy, or name it wit
         secret: PathBuf,
         /// The store.
         store: PathBuf,
+    },
+    /// The store knows another secret, though no record.
+    #[error(
+        "the store in {} belongs to a server secret, and {} is not there. It holds no record now: they were forgotten, or none was \
+ever made. Bring the file back from a copy, or name it with --secret-file. If it is gone for good: move the directory {} and the \
+note {} away, and the next start makes a store and a secret anew",
+        store.display(), secret.display(), store.display(), note.display()
+    )]
+    LostSecretOfNone {
+        /// The secret's file.
+        secret: PathBuf,
+        /// The store.
+        store: PathBuf,
+        /// The note beside the secret.
+        note: PathBuf,
     },
     /// The secret's file.
     #[error(transparent)]
@@ -146,12 +162,7 @@ async fn open_embedded(
     let secret = match known {
         Some(secret) => secret,
         None => {
-            let first = Page { after: None, limit: 1 };
-            if !store.list(Filter::default(), first).await?.records.is_empty() {
-                return Err(OpenError::LostSecret { secret: path, store: dir.to_owned() });
-            }
-            let secret = random(&SystemEntropy);
-            secret_file::create(&path, &secret)?;
+            let secret = first_secret(&store, &path, dir, !made.is_empty()).await?;
             made.push(format!("the server secret {}: keep a copy of it", path.display()));
             secret
         }
@@ -174,6 +185,29 @@ async fn open_embedded(
         keeper: Some(keeper),
         made,
     })
+}
+
+/// Makes the secret, unless the store knows one already. `new`: it was made at this very start.
+async fn first_secret(
+    store: &EmbeddedStore,
+    path: &Path,
+    dir: &Path,
+    new: bool,
+) -> Result<[u8; 32], OpenError> {
+    let (lost, store_dir) = (path.to_owned(), dir.to_owned());
+    let first = Page { after: None, limit: 1 };
+    if !store.list(Filter::default(), first).await?.records.is_empty() {
+        return Err(OpenError::LostSecret { secret: lost, store: store_dir });
+    }
+    let secret = random(&SystemEntropy);
+    // A store that is served is bound to its secret. This binds one that is not: before the file is
+    // written, for a file of a secret that does not fit would only hide what happened.
+    if !new && store.bind(Secret::new(&secret).check_value()).await? == Bound::Other {
+        let note = known_store::beside(path);
+        return Err(OpenError::LostSecretOfNone { secret: lost, store: store_dir, note });
+    }
+    secret_file::create(path, &secret)?;
+    Ok(secret)
 }
 
 /// At the first start it is written which store the secret belongs to. The engine refuses another

@@ -80,6 +80,40 @@ async fn a_lost_secret_is_not_made_anew() {
     assert!(!home.secret().exists(), "nothing was made");
 }
 
+/// A store that was served once knows its secret, with or without a record in it: another one was made, and
+/// then refused at each start.
+#[tokio::test]
+async fn a_lost_secret_of_a_store_without_records_is_not_made_anew() {
+    let home = Home::new().await;
+    let semel = home.serve().start().await;
+    assert_eq!(semel.terminate().await.code(), Some(0));
+    let secret = fs::read(home.secret()).unwrap();
+    fs::remove_file(home.secret()).unwrap();
+    for _ in 0..2 {
+        let hint = ["no record", "--secret-file", "data.secret.store"];
+        refused(home.serve(), &hint).await;
+        assert!(!home.secret().exists(), "nothing was made");
+    }
+    fs::write(home.secret(), secret).unwrap();
+    home.serve().start().await;
+}
+
+/// Made, and never served: any secret fits.
+#[tokio::test]
+async fn a_store_that_was_never_served_gets_a_secret() {
+    let home = Home::new().await;
+    let spec = format!("embedded:{}", home.store().display());
+    assert_eq!(run(&["store", "init", "--store", &spec]).await.code, Some(0));
+    fs::remove_file(home.secret()).unwrap();
+    let semel = home.serve().start().await;
+    let first = ask(semel.addr, &Request::charge("key-0001-abcdefgh", BODY)).await;
+    assert_eq!(first.verdict(), Some("executed"));
+    assert_eq!(semel.terminate().await.code(), Some(0));
+    let semel = home.serve().start().await;
+    let again = ask(semel.addr, &Request::charge("key-0001-abcdefgh", BODY)).await;
+    assert_eq!(again.verdict(), Some("replayed"));
+}
+
 #[tokio::test]
 async fn another_secret_is_refused() {
     let home = Home::with_a_record().await;
