@@ -69,22 +69,25 @@ pub(super) async fn tenants_at_once(trial: &Trial) -> Outcome {
         operation = operation.behaving(Behaviour::Slow);
     }
     let theirs = operation.clone().by(Tenant::B);
-    let request = trial.request(&theirs);
     let (first, second) = join(trial.send(&operation), trial.send(&theirs)).await;
     // Who was told to come later comes later: what it is told then may be the other's.
     let first = told(trial, &operation, first?).await?;
     let second = told(trial, &theirs, second?).await?;
-    if !first.success() {
-        let why = format!(
-            "the first caller was refused, so that nothing could be given away: {}",
-            first.brief()
-        );
-        return Err(Halt::Inconclusive(why));
-    }
-    let reuse =
-        Reuse::new(&operation, &first, &request, &second, "the same request of another caller's")
-            .by(Tenant::B);
-    apart(trial, &reuse).await
+    // Either may have come first.
+    let (served, reply, other, answer, by) = match (first.success(), second.success()) {
+        (true, _) => (&operation, &first, &theirs, &second, Tenant::B),
+        (false, true) => (&theirs, &second, &operation, &first, Tenant::A),
+        (false, false) => {
+            let why = format!(
+                "both callers were refused, so that nothing could be given away: {}",
+                first.brief()
+            );
+            return Err(Halt::Inconclusive(why));
+        }
+    };
+    let request = trial.request(other);
+    let what = "the same request of another caller's";
+    apart(trial, &Reuse::new(served, reply, &request, answer, what).by(by)).await
 }
 
 /// The reply, or the final one where it says "later".
