@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Must never put back anything but the last batch of its segment: a copy is worth nothing once another batch
-//! was begun, and every opening drops it before one can be.
+//! was begun, and every opening drops it before one can be. Nor is it put over a batch that is whole.
 
 use std::io;
 
@@ -79,16 +79,14 @@ impl LastBatch {
         }
     }
 
-    /// Writes it to its place, if it is not there.
+    /// Writes it to its place, if no whole batch is there.
     pub(super) fn put_back(&self, disk: &dyn Disk) -> io::Result<()> {
         let file = match disk.open(&segment_name(self.segment)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut there = vec![0; self.bytes.len()];
-        let read = file.read_at(&mut there, u64::from(self.offset))?;
-        if read == there.len() && there != self.bytes {
+        if self.is_torn_in(&read_all(&*file)?) {
             file.write_at(&self.bytes, u64::from(self.offset))?;
             file.sync_data()?;
         }
@@ -97,11 +95,56 @@ impl LastBatch {
 
     /// The same in the bytes of segment `id`, for whoever only looks.
     pub(super) fn overlay(&self, id: u32, bytes: &mut [u8]) {
-        let place = self.offset as usize..self.offset as usize + self.bytes.len();
-        if self.segment == id
-            && let Some(place) = bytes.get_mut(place)
-        {
-            place.copy_from_slice(&self.bytes);
+        if self.segment == id && self.is_torn_in(bytes) {
+            bytes[self.place()].copy_from_slice(&self.bytes);
+        }
+    }
+
+    fn place(&self) -> std::ops::Range<usize> {
+        let offset = self.offset as usize;
+        offset..offset + self.bytes.len()
+    }
+
+    /// Whether there is room for it in the bytes of its segment, and no whole batch in its place.
+    fn is_torn_in(&self, bytes: &[u8]) -> bool {
+        let Some(rest) = bytes.get(self.offset as usize..) else { return false };
+        let there = BatchHeader::parse(rest, u64::from(self.segment));
+        rest.len() >= self.bytes.len() && there.is_none_or(|header| header.payload(rest).is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use semel_core::{RecordId, Timestamp};
+
+    use super::*;
+    use crate::store::embedded::batch::{BatchWriter, Kind};
+    use crate::store::embedded::faults::FaultDisk;
+    use crate::store::embedded::segment::FIRST_BATCH;
+
+    fn batch(body: u8) -> Vec<u8> {
+        let mut writer = BatchWriter::new();
+        writer.push(Kind::Put, &RecordId([1; 32]), &[body; 600]);
+        writer.seal(1, 5, Timestamp::ZERO).to_vec()
+    }
+
+    /// A version that does not know the file may have cut the torn batch and written another in its place.
+    #[test]
+    fn a_torn_batch_is_put_back_and_a_whole_one_is_left() {
+        let (ours, other) = (batch(1), batch(2));
+        let mut torn = ours.clone();
+        torn[512..].fill(0xa5);
+        for (there, expected) in [(&torn, &ours), (&ours, &ours), (&other, &other)] {
+            let disk = FaultDisk::new(1 << 20).process();
+            let file = disk.create(&segment_name(1)).unwrap();
+            file.write_at(there, u64::from(FIRST_BATCH)).unwrap();
+            LastBatch::new(1, FIRST_BATCH, &ours).keep(&*disk).unwrap();
+            let kept = LastBatch::kept(&*disk).unwrap().unwrap();
+            let mut seen = read_all(&*file).unwrap();
+            kept.overlay(1, &mut seen);
+            kept.put_back(&*disk).unwrap();
+            assert!(seen == read_all(&*file).unwrap(), "a look sees what an opening makes");
+            assert!(seen[FIRST_BATCH as usize..] == expected[..]);
         }
     }
 }
