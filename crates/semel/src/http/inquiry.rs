@@ -157,18 +157,17 @@ impl Ways {
         unnamed(format!("`{name}` is not a method on which keys count at `{path}`.{hint}"))
     }
 
-    /// The record that a request's key and principal name.
+    /// The record that a request's key and principal name, of the route that its query names.
     ///
     /// # Errors
     /// As for any keyed request; `route-unnamed` where routes differ in what they would read here.
-    pub fn named(&self, request: &Parts, asked: &Asked<'_>) -> Named {
-        let about = About::from_query(request.uri.query().unwrap_or_default())?;
+    pub fn named(&self, about: &About, request: &Parts, asked: &Asked<'_>) -> Named {
         // A key is the same key in whichever header it came.
         let came_in = match about.path {
             Some(_) => None,
             None => self.came_in(request)?,
         };
-        self.agreed(&about, |way| match &came_in {
+        self.agreed(about, |way| match &came_in {
             Some(name) => {
                 let way = Route { key: KeySource::Header(name.clone()), ..way.clone() };
                 read(request, &way, asked)
@@ -382,7 +381,7 @@ mod tests {
         let uri = "/.well-known/idempotency/key?path=/v1/charges";
         let request = Request::get(uri).header("x-key", &key).header("x-tenant", &acme);
         let request = request.body(()).unwrap().into_parts().0;
-        assert_eq!(ways.named(&request, &asked).unwrap(), found);
+        assert_eq!(ways.named(&about, &request, &asked).unwrap(), found);
         let nobody = ways.find(&about, &key, None, &asked).unwrap_err();
         assert_eq!(nobody.code, Code::ScopeMissing);
         let unnamed = ways.find(&About::default(), &key, Some(&acme), &asked).unwrap_err();

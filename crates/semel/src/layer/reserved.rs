@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use semel_core::machine::Answer;
-use semel_core::{Policy, State};
+use semel_core::{Key, Policy, RecordId, State};
 use serde_json::json;
 
 use super::SOON;
@@ -18,7 +18,7 @@ use super::browser::names_read;
 use super::service::Shared;
 use crate::engine::{Applied, Known, Standing};
 use crate::http::cors::preflight;
-use crate::http::inquiry::{About, Asked, Named};
+use crate::http::inquiry::{About, Asked};
 use crate::http::problem::{INQUIRY, PROBLEMS, RESERVED, problem_page};
 use crate::http::{Problem, rfc3339};
 
@@ -71,20 +71,17 @@ async fn answer_directly(shared: &Shared, request: &Parts) -> Response<Body> {
     done.unwrap_or_else(|problem| problem_response(*problem))
 }
 
-/// The record that the request's key and principal name.
-fn named(shared: &Shared, request: &Parts) -> Named {
+/// The record that the request's key and principal name, the key, and what judges its own time.
+fn named(shared: &Shared, request: &Parts) -> Result<(RecordId, Key, Policy), Box<Problem>> {
+    let about = About::from_query(request.uri.query().unwrap_or_default())?;
     let (service, engine) = (&shared.protection.service, &shared.engine);
-    shared.ways.named(request, &Asked { service, secret: engine.secret(), now: engine.now() })
-}
-
-/// What judges the key's own time.
-fn judged_by(shared: &Shared, request: &Parts) -> Result<Policy, Box<Problem>> {
-    shared.ways.judged_by(&About::from_query(request.uri.query().unwrap_or_default())?)
+    let asked = Asked { service, secret: engine.secret(), now: engine.now() };
+    let (id, key) = shared.ways.named(&about, request, &asked)?;
+    Ok((id, key, shared.ways.judged_by(&about)?))
 }
 
 async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
-    let (id, key) = named(shared, request)?;
-    let policy = judged_by(shared, request)?;
+    let (id, key, policy) = named(shared, request)?;
     let known = shared.engine.inquire(id, Some(&key), &policy).await;
     let Known { standing, effect, record, now } =
         known.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
@@ -112,8 +109,7 @@ async fn inquire(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box
 }
 
 async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
-    let (id, key) = named(shared, request)?;
-    let policy = judged_by(shared, request)?;
+    let (id, key, policy) = named(shared, request)?;
     let Applied { answer, record } = shared
         .engine
         .void_for(id, Some(&key), &policy, shared.ways.held())
@@ -144,7 +140,7 @@ async fn void(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Pr
 }
 
 async fn ack(shared: &Shared, request: &Parts) -> Result<Response<Body>, Box<Problem>> {
-    let (id, _key) = named(shared, request)?;
+    let (id, ..) = named(shared, request)?;
     let Applied { answer, record } =
         shared.engine.ack(id).await.map_err(|e| Box::new(Problem::store(&e, SOON)))?;
     match (answer, record.map(|record| (record.state, record))) {
