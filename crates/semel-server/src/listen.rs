@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::peer::Peer;
 use crate::telemetry::OpenConnection;
 
 /// Why nothing listens.
@@ -66,7 +67,7 @@ pub(crate) async fn bind(
 }
 
 /// Serves connections until `stop` resolves, then lets those that are open finish what they do.
-/// `service` is made for each connection, with the address that it came from. The last request of
+/// A service is made for each connection, for whoever is at its other end. The last request of
 /// each has been answered when this returns.
 pub(crate) async fn serve<M, S, R>(
     listener: TcpListener,
@@ -74,7 +75,7 @@ pub(crate) async fn serve<M, S, R>(
     make: M,
     stop: impl Future<Output = ()>,
 ) where
-    M: Fn(SocketAddr) -> S,
+    M: Fn(Peer) -> S,
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     R: Body<Data = Bytes> + Send + 'static,
@@ -102,7 +103,7 @@ pub(crate) async fn serve<M, S, R>(
             () = &mut stop => break,
             accepted = accept(&listener) => accepted,
         };
-        let connection = protocol.serve_connection(TokioIo::new(stream), make(peer));
+        let connection = protocol.serve_connection(TokioIo::new(stream), make(Peer::plain(peer)));
         let connection = connection.with_upgrades();
         let told_to_stop = told(stopped.clone());
         let open = OpenConnection::new();

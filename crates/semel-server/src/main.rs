@@ -13,6 +13,7 @@ mod known_store;
 mod listen;
 mod memories;
 mod open;
+mod peer;
 mod secret_file;
 mod serve;
 mod stop;

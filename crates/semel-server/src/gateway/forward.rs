@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use http_body::Body;
 use semel::http::status::{IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_EFFECT, IDEMPOTENCY_FENCE};
 
-use super::front::Peer;
 use super::hops::{self, Forwarding};
 use super::target::Target;
+use crate::peer::Peer;
 
 /// How messages are passed on.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Rules {
         let trailers = hops::wants_trailers(&parts.headers);
         let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
         let upgrade = hops::strip(&mut parts.headers);
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let peer = parts.extensions.get::<Peer>();
         hops::announce(&mut parts.headers, peer, parts.version, self.forwarding);
         if self.own_host {
             parts.headers.insert(HOST, self.target.host()?);

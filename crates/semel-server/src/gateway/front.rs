@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -20,23 +19,20 @@ use tower::Service;
 use super::plain;
 use super::reply_body::ReplyBody;
 use super::request_body::CallerBody;
+use crate::peer::Peer;
 use crate::telemetry;
-
-/// The address that a connection came from, among a request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub SocketAddr);
 
 /// What a connection's requests go through first.
 #[derive(Clone, Debug)]
 pub(crate) struct Front<S> {
     inner: S,
-    peer: SocketAddr,
+    peer: Peer,
     pause_max: Duration,
 }
 
 impl<S> Front<S> {
     /// For the requests of one connection.
-    pub(crate) const fn new(inner: S, peer: SocketAddr, pause_max: Duration) -> Self {
+    pub(crate) const fn new(inner: S, peer: Peer, pause_max: Duration) -> Self {
         Self { inner, peer, pause_max }
     }
 }
@@ -69,7 +65,7 @@ where
         }
         let pause_max = self.pause_max;
         let mut request = request.map(|body| CallerBody::new(body, pause_max));
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(self.peer.clone());
         let inner = self.inner.clone();
         Box::pin(async move {
             let response = tower::ServiceExt::oneshot(inner, request).await?;

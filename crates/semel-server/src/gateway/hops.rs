@@ -5,13 +5,15 @@
 //! removed.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, Entry, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
     TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use crate::peer::Peer;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -82,11 +84,15 @@ pub(crate) fn wants_trailers(headers: &HeaderMap) -> bool {
 /// Says on the request that it came through here.
 pub(crate) fn announce(
     headers: &mut HeaderMap,
-    peer: Option<SocketAddr>,
+    peer: Option<&Peer>,
     version: Version,
     forwarding: Forwarding,
 ) {
-    let hop = if version == Version::HTTP_10 { "1.0 semel" } else { "1.1 semel" };
+    let hop = match version {
+        Version::HTTP_10 => "1.0 semel",
+        Version::HTTP_2 => "2.0 semel",
+        _ => "1.1 semel",
+    };
     append(headers, VIA, hop);
     let Some(peer) = peer else { return };
     match forwarding {
@@ -98,13 +104,14 @@ pub(crate) fn announce(
             }
         }
     }
+    let (ip, proto) = (peer.addr.ip().to_canonical(), if peer.secure { "https" } else { "http" });
     let host = headers.get(HOST).cloned();
     if headers.contains_key(FORWARDED) {
-        append(headers, FORWARDED, &forwarded_element(peer.ip(), host.as_ref()));
+        append(headers, FORWARDED, &forwarded_element(ip, host.as_ref(), proto));
     }
-    append(headers, X_FORWARDED_FOR, &peer.ip().to_canonical().to_string());
+    append(headers, X_FORWARDED_FOR, &ip.to_string());
     if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static("http"));
+        entry.insert(HeaderValue::from_static(proto));
     }
     if let (Entry::Vacant(entry), Some(host)) = (headers.entry(X_FORWARDED_HOST), host) {
         entry.insert(host);
@@ -112,8 +119,8 @@ pub(crate) fn announce(
 }
 
 /// RFC 7239 §4 and §6: an IPv6 address stands in brackets and quotes.
-fn forwarded_element(ip: IpAddr, host: Option<&HeaderValue>) -> String {
-    let mut element = match ip.to_canonical() {
+fn forwarded_element(ip: IpAddr, host: Option<&HeaderValue>, proto: &str) -> String {
+    let mut element = match ip {
         IpAddr::V4(ip) => format!("for={ip}"),
         IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
     };
@@ -121,7 +128,7 @@ fn forwarded_element(ip: IpAddr, host: Option<&HeaderValue>) -> String {
     if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(quotable) {
         let _ = write!(element, ";host=\"{host}\"");
     }
-    element.push_str(";proto=http");
+    let _ = write!(element, ";proto={proto}");
     element
 }
 
@@ -141,6 +148,8 @@ fn append(headers: &mut HeaderMap, name: HeaderName, member: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -148,6 +157,10 @@ mod tests {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         lines.iter().map(field).collect()
+    }
+
+    fn caller() -> Peer {
+        Peer::plain(SocketAddr::from(([192, 0, 2, 7], 4000)))
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -194,7 +207,6 @@ mod tests {
 
     #[test]
     fn this_hop_is_added_behind_the_others() {
-        let peer = Some(SocketAddr::from(([192, 0, 2, 7], 4000)));
         let mut some = headers(&[
             ("host", "shop.test"),
             ("via", "1.1 edge"),
@@ -202,7 +214,7 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("forwarded", "for=198.51.100.1"),
         ]);
-        announce(&mut some, peer, Version::HTTP_11, Forwarding::Append);
+        announce(&mut some, Some(&caller()), Version::HTTP_11, Forwarding::Append);
         assert_eq!(some["via"], "1.1 edge, 1.1 semel");
         assert_eq!(some["x-forwarded-for"], "198.51.100.1, 192.0.2.7");
         assert_eq!(some["x-forwarded-proto"], "https");
@@ -215,10 +227,20 @@ mod tests {
 
     #[test]
     fn a_gateway_that_faces_the_net_believes_nobody() {
-        let peer = Some(SocketAddr::from(([192, 0, 2, 7], 4000)));
         let mut some = headers(&[("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1")]);
-        announce(&mut some, peer, Version::HTTP_11, Forwarding::Replace);
+        announce(&mut some, Some(&caller()), Version::HTTP_11, Forwarding::Replace);
         assert_eq!(some["x-forwarded-for"], "192.0.2.7");
         assert!(!some.contains_key("forwarded"));
+    }
+
+    #[test]
+    fn a_caller_under_tls_and_http_2_is_told_of_as_such() {
+        let mut some = headers(&[("host", "shop.test"), ("forwarded", "for=198.51.100.1")]);
+        let secure = Peer { secure: true, ..caller() };
+        announce(&mut some, Some(&secure), Version::HTTP_2, Forwarding::Append);
+        assert_eq!(some["via"], "2.0 semel");
+        assert_eq!(some["x-forwarded-proto"], "https");
+        let element = "for=198.51.100.1, for=192.0.2.7;host=\"shop.test\";proto=https";
+        assert_eq!(some["forwarded"], element);
     }
 }
