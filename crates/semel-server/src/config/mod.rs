@@ -9,6 +9,7 @@ mod cors_keys;
 mod fault;
 mod file;
 mod given;
+mod grpc_keys;
 mod key;
 mod origin;
 mod resolve;

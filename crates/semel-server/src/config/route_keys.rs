@@ -1,5 +1,5 @@
 //! The rules of a route by their names in the file. Bodies and browsers have theirs in
-//! [`super::compare_keys`] and [`super::cors_keys`].
+//! [`super::grpc_keys`], [`super::compare_keys`] and [`super::cors_keys`].
 
 use http::Method;
 use semel::http::Route;
@@ -12,7 +12,7 @@ use semel_core::policy::OnLapse;
 use serde_json::json;
 
 use super::key::{Key, bytes, span, texts, word};
-use super::{compare_keys, cors_keys, given};
+use super::{compare_keys, cors_keys, given, grpc_keys};
 use crate::cli::suggest::nearest;
 use crate::cli::values::{self, Scope};
 
@@ -27,7 +27,11 @@ const DOWN: [(&str, StoreDown); 2] = [("refuse", StoreDown::Refuse), ("pass", St
 
 /// Every rule, in the order in which they are shown.
 pub(super) fn all() -> impl Iterator<Item = &'static Key<Route>> {
-    KEYS.iter().chain(&TIMES).chain(&compare_keys::KEYS).chain(&cors_keys::KEYS)
+    KEYS.iter()
+        .chain(&TIMES)
+        .chain(&grpc_keys::KEYS)
+        .chain(&compare_keys::KEYS)
+        .chain(&cors_keys::KEYS)
 }
 
 /// What is asked of a request, and what becomes of it.
@@ -281,6 +285,8 @@ pub(super) fn at_fault(error: &semel::http::route::RouteError) -> &'static [&'st
         E::ReplyMax { .. } => &["reply_max"],
         E::Status { .. } | E::ProofAndDoubt { .. } => &["no_effect", "doubt_on"],
         E::SuccessWithoutEffect { .. } => &["no_effect"],
+        E::OkWithoutEffect => &["grpc.no_effect"],
+        E::GrpcProofAndDoubt { .. } => &["grpc.no_effect", "grpc.doubt_on"],
         E::NoSettleWait => &["settle_wait"],
         E::Reauthorize { .. } => &["reauthorize"],
         E::Cors(_) => &["cors.origins", "cors.credentials"],

@@ -3,6 +3,7 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use http::Method;
 use semel::http::Route;
+use semel::http::grpc::GrpcRules;
 use semel::http::route::{Demand, Reauthorize};
 use semel_core::fingerprint::FingerprintRules;
 use semel_core::{Policy, Span};
@@ -83,6 +84,7 @@ fn every_rule_of_a_route_has_a_key() {
         reply_max: _,
         no_effect: _,
         doubt_on: _,
+        grpc,
         forward: _,
         store_down: _,
         fingerprint,
@@ -92,6 +94,7 @@ fn every_rule_of_a_route_has_a_key() {
         settle_wait: _,
         policy,
     } = Route::gateway();
+    let GrpcRules { no_effect: _, doubt_on: _ } = grpc;
     let FingerprintRules { json: _, forms: _, exclude: _, include: _, headers: _ } = fingerprint;
     let Policy {
         lease: _,
@@ -113,6 +116,7 @@ body_max = \"2MiB\"\nbody_memory_max = 10\nreply_max = 11\nno_effect = [402]\ndo
 forward = \"caller\"\nstore_down = \"pass\"\nreauthorize = \"GET /me\"\nwait = \"1s\"\nsettle_wait = \"2s\"
 retention = \"2d\"\nmemory = \"forever\"\nlease = \"11s\"\nceiling = \"12s\"\non_lapse = \"rerun\"
 attempts_max = 2\nmax_upstream = \"13s\"\npause = \"14s\"\nskew = \"15s\"\nquota = \"9/1m\"
+grpc.no_effect = []\ngrpc.doubt_on = [\"INTERNAL\"]
 fingerprint.numbers = \"exact-spelling\"\nfingerprint.forms = \"bytes\"\nfingerprint.exclude = [\"/a\"]
 fingerprint.include = [\"/b\"]\nfingerprint.headers = [\"X-C\"]\ncors.origins = [\"https://s.example\"]
 cors.credentials = true\ncors.expose = [\"X-D\"]\ncors.max_age = \"3m\"\n";
@@ -131,10 +135,11 @@ cors.credentials = true\ncors.expose = [\"X-D\"]\ncors.max_age = \"3m\"\n";
         route.principal == default.principal,
         route.fingerprint == default.fingerprint,
         route.cors == default.cors,
+        route.grpc == default.grpc,
         route.quota == default.quota,
         route.policy.on_lapse == default.policy.on_lapse,
     ];
-    assert_eq!(same, [false; 8]);
+    assert_eq!(same, [false; 9]);
     // The grace also covers the making of the connection.
     assert_eq!(route.policy.pause, Span::from_secs(14 + 5));
 }
@@ -231,6 +236,9 @@ fn what_is_wrong_is_named_with_its_line_its_key_and_the_nearest_right_one() {
         ("[defaults]\nattempts_max = 0", "0 is not between 1 and"),
         ("[defaults]\nno_effect = [200]", "2xx and 3xx mean that it happened"),
         ("[defaults]\nno_effect = [503]", "it cannot be proof and doubt at once"),
+        ("[defaults]\ngrpc.no_effect = [\"OK\"]", "its key would run twice"),
+        ("[defaults]\ngrpc.no_effect = [\"UNAVAILABLE\"]", "it cannot be proof and doubt at once"),
+        ("[defaults]\ngrpc.doubt_on = [\"unavailible\"]", "did you mean `UNAVAILABLE`?"),
         ("[defaults]\nreauthorize = \"POST /me\"", "must be a safe method"),
         ("[defaults]\nquota = \"10\"", "write new keys and a length of time"),
         (

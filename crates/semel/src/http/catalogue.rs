@@ -33,6 +33,8 @@ pub enum Code {
     MethodUnknown,
     /// `SEM-0111`, 400: `route-unnamed`.
     RouteUnnamed,
+    /// `SEM-0112`, 400: `not-unary`.
+    NotUnary,
     /// `SEM-0201`, 422: `key-reused`.
     KeyReused,
     /// `SEM-0202`, 409: `in-flight`.
@@ -141,7 +143,7 @@ const fn entry(
 }
 
 /// Every error, by number.
-pub const ENTRIES: [Entry; 31] = [
+pub const ENTRIES: [Entry; 32] = [
     Entry {
         cause: "This operation needs an idempotency key, and the request carries none.",
         advice: "Make a random key (a UUID) for the operation, keep it, and send it with this request and with every retry of it.",
@@ -204,6 +206,11 @@ pub const ENTRIES: [Entry; 31] = [
         cause: "It is not certain which route this inquiry is about.",
         advice: "Name the path that the key was sent to, and the method where it matters, as in /.well-known/idempotency/key?path=/v1/charges&method=PUT.",
         ..entry(Code::RouteUnnamed, 111, "route-unnamed", 400, "Inquiry names no route")
+    },
+    Entry {
+        cause: "The request bears an idempotency key, but it is no unary gRPC call: its body is not one message.",
+        advice: "Send keys with unary calls only. For a call that streams requests, send none, or have its route set to required = off.",
+        ..entry(Code::NotUnary, 112, "not-unary", 400, "Keyed gRPC call is not unary")
     },
     Entry {
         cause: "The key belongs to another request: this one differs from the first that was sent with it.",

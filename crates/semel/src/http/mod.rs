@@ -11,6 +11,7 @@
 pub mod catalogue;
 pub mod cors;
 pub mod extract;
+pub mod grpc;
 pub mod inquiry;
 mod instant;
 pub mod prefer;

@@ -11,6 +11,7 @@ use semel_core::policy::PolicyError;
 use semel_core::{Policy, Span};
 
 use super::cors::{Cors, CorsError};
+use super::grpc::{GrpcCode, GrpcRules};
 use super::problem::RESERVED;
 use super::status::IDEMPOTENCY_KEY;
 
@@ -151,6 +152,8 @@ pub struct Route {
     pub no_effect: Vec<u16>,
     /// Statuses that leave it open whether the handler's effect happened.
     pub doubt_on: Vec<u16>,
+    /// The same for the statuses of calls where the service answers in gRPC, always with 200.
+    pub grpc: GrpcRules,
     /// Which key is passed on.
     pub forward: Forward,
     /// What a request gets while the store is down.
@@ -188,6 +191,7 @@ impl Default for Route {
             reply_max: 1 << 20,
             no_effect: Vec::new(),
             doubt_on: Vec::new(),
+            grpc: GrpcRules::default(),
             forward: Forward::default(),
             store_down: StoreDown::default(),
             fingerprint: FingerprintRules::default(),
@@ -282,6 +286,17 @@ pub enum RouteError {
         /// As configured.
         status: u16,
     },
+    /// A call that worked had its effect.
+    #[error("OK is in `grpc.no_effect`, but it means that it happened: its key would run twice")]
+    OkWithoutEffect,
+    /// A status of gRPC cannot prove and doubt.
+    #[error(
+        "{code} is in `grpc.no_effect` and in `grpc.doubt_on`: it cannot be proof and doubt at once"
+    )]
+    GrpcProofAndDoubt {
+        /// As configured.
+        code: GrpcCode,
+    },
     /// Every reply would come too late.
     #[error(
         "`settle_wait` is zero: every reply would be answered 503 not-recorded; set some seconds"
@@ -317,7 +332,12 @@ impl Route {
     /// before anything happens; 502, 503 and 504 leave it open.
     #[must_use]
     pub fn gateway() -> Self {
-        Self { no_effect: vec![401, 429], doubt_on: vec![502, 503, 504], ..Self::default() }
+        Self {
+            no_effect: vec![401, 429],
+            doubt_on: vec![502, 503, 504],
+            grpc: GrpcRules::gateway(),
+            ..Self::default()
+        }
     }
 
     /// Checks what could never work, for a store whose writes carry `deadline`.
@@ -402,6 +422,14 @@ impl Route {
             }
             if self.doubt_on.contains(&status) {
                 return Err(RouteError::ProofAndDoubt { status });
+            }
+        }
+        for &code in &self.grpc.no_effect {
+            if code == GrpcCode::OK {
+                return Err(RouteError::OkWithoutEffect);
+            }
+            if self.grpc.doubt_on.contains(&code) {
+                return Err(RouteError::GrpcProofAndDoubt { code });
             }
         }
         Ok(())

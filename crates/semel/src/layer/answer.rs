@@ -2,7 +2,7 @@
 //! is "unknown".
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header};
 use semel_core::{Fingerprint, Record, Span, Timestamp};
 
 use super::SOON;
@@ -10,8 +10,8 @@ use super::body::Body;
 use super::capture::Live;
 use crate::engine::{Answered, Recording, Refusal};
 use crate::http::reply::{Reply, Trailers};
-use crate::http::status::IDEMPOTENCY_STATUS;
-use crate::http::{Problem, Route, Status, Word};
+use crate::http::status::{IDEMPOTENCY_STATUS, STRIPE_SHOULD_RETRY};
+use crate::http::{Problem, Route, Status, Word, grpc};
 
 /// What the caller's own request says, to judge the answer by.
 pub(super) struct Asked<'a> {
@@ -124,9 +124,26 @@ fn problem(refusal: Refusal, asked: &Asked<'_>) -> Problem {
     }
 }
 
-/// A problem as a response with our body type.
+/// A problem as a response with our body type. The problem itself stands among the extensions, for a
+/// caller that is told of it in another way: see [`in_grpc`].
 pub(super) fn problem_response(problem: Problem) -> Response<Body> {
+    let told = problem.clone();
     let mut response = problem.into_response().map(Body::full);
     response.extensions_mut().insert(Own);
+    response.extensions_mut().insert(told);
     response
+}
+
+/// The same answer for a caller that speaks gRPC: a problem is told as a status. What stands in the head
+/// beside it (warnings, what browsers are told) stays.
+pub(super) fn in_grpc(response: Response<Body>) -> Response<Body> {
+    let Some(problem) = response.extensions().get::<Problem>() else { return response };
+    let (spoken, body) = grpc::problem::response(problem).into_parts();
+    let (mut head, _json) = response.into_parts();
+    for name in [header::CONTENT_LENGTH, STRIPE_SHOULD_RETRY] {
+        head.headers.remove(name);
+    }
+    head.headers.extend(spoken.headers);
+    head.status = spoken.status;
+    Response::from_parts(head, Body::full(body))
 }

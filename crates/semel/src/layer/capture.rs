@@ -16,6 +16,7 @@ use semel_core::Effect;
 use super::Verdict;
 use super::body::{Body, BoxError};
 use crate::engine::{Concluded, Executed};
+use crate::http::grpc::{self, GrpcCode, GrpcRules, is_grpc};
 use crate::http::reply::Reply;
 use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENT_REPLAYED};
 use crate::http::{Problem, Route};
@@ -60,6 +61,9 @@ where
     if let Some(concluded) = unsettled(said, status, route) {
         return streamed(head, body, concluded);
     }
+    if head.status.is_success() && is_grpc(&head.headers) {
+        return hold_call(head, body, route, said).await;
+    }
     let announced = body.size_hint().lower();
     if is_stream(&head.headers) || announced > route.reply_max || route.reply_max == 0 {
         return not_kept(head, body, said);
@@ -74,11 +78,29 @@ pub(super) fn concluded_by_head<B>(response: &Response<B>, route: &Route) -> Con
     match response.extensions().get::<Verdict>() {
         Some(Verdict::InDoubt) => Concluded::InDoubt,
         Some(Verdict::Released(_)) => Concluded::Released,
-        None => unsettled(said, status, route).unwrap_or(Concluded::NotKept {
-            status: Some(status),
-            effect: said.unwrap_or(Effect::of_status(status)),
+        None => unsettled(said, status, route).unwrap_or_else(|| {
+            call_by_head(response, said, route).unwrap_or(Concluded::NotKept {
+                status: Some(status),
+                effect: said.unwrap_or(Effect::of_status(status)),
+            })
         }),
     }
+}
+
+/// The same of a gRPC call, which tells how it ended in its head only where nothing follows.
+fn call_by_head<B>(
+    response: &Response<B>,
+    said: Option<Effect>,
+    route: &Route,
+) -> Option<Concluded> {
+    if !response.status().is_success() || !is_grpc(response.headers()) {
+        return None;
+    }
+    let code = grpc::status(response.headers(), None);
+    let unsettled = code.and_then(|code| unsettled_call(said, code, &route.grpc));
+    let effect = said.or(code.map(grpc::effect)).unwrap_or(Effect::Unknown);
+    let status = Some(response.status().as_u16());
+    Some(unsettled.unwrap_or(Concluded::NotKept { status, effect }))
 }
 
 /// A reply that is none to be kept: by the handler's word, or by the route's for its status.
@@ -130,33 +152,110 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    match read(body, max).await {
+        Read::Whole { bytes, trailers } => {
+            let effect = said.unwrap_or(Effect::of_status(head.status.as_u16()));
+            keep(head, bytes, trailers, effect)
+        }
+        Read::TooLong(body) => not_kept(head, body, said),
+        Read::BrokenOff => in_doubt(),
+    }
+}
+
+/// The same for the answer to a gRPC call, of which only the end says what it is. A call that ends without
+/// a status has broken off, whatever carried it says.
+async fn hold_call<B>(
+    head: response::Parts,
+    body: B,
+    route: &Route,
+    said: Option<Effect>,
+) -> Executed<Live>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (bytes, mut trailers) = match read(body, route.reply_max).await {
+        Read::Whole { bytes, trailers } => (bytes, trailers),
+        Read::TooLong(body) => return not_kept(head, body, said),
+        Read::BrokenOff => return in_doubt(),
+    };
+    let Some(code) = grpc::status(&head.headers, trailers.as_ref()) else { return in_doubt() };
+    // A handler knows only at its end what it did, so its word may come with the trailers.
+    let said = said.or_else(|| said_effect(trailers.as_ref()?));
+    if let Some(trailers) = &mut trailers {
+        trailers.remove(IDEMPOTENCY_EFFECT);
+    }
+    match unsettled_call(said, code, &route.grpc) {
+        Some(concluded) => {
+            Executed { concluded, live: Live::Response(whole(head, bytes, trailers)) }
+        }
+        None if route.reply_max == 0 => {
+            let (status, effect) = (Some(head.status.as_u16()), said.unwrap_or(grpc::effect(code)));
+            let live = Live::Response(whole(head, bytes, trailers));
+            Executed { concluded: Concluded::NotKept { status, effect }, live }
+        }
+        None => keep(head, bytes, trailers, said.unwrap_or(grpc::effect(code))),
+    }
+}
+
+/// As [`unsettled`], by the route's word for the status of a call.
+fn unsettled_call(said: Option<Effect>, code: GrpcCode, rules: &GrpcRules) -> Option<Concluded> {
+    if said == Some(Effect::None) || (said.is_none() && rules.no_effect.contains(&code)) {
+        return Some(Concluded::Released);
+    }
+    (said.is_none() && rules.doubt_on.contains(&code)).then_some(Concluded::InDoubt)
+}
+
+/// A whole reply, to be settled and then told.
+fn keep(
+    head: response::Parts,
+    bytes: Bytes,
+    trailers: Option<HeaderMap>,
+    effect: Effect,
+) -> Executed<Live> {
+    let reply = Reply::keep(head.status, &head.headers, bytes.clone(), trailers.as_ref());
+    let status = Some(head.status.as_u16());
+    let concluded = Concluded::Reply { status, effect, plain: Bytes::from(reply.encode()) };
+    Executed { concluded, live: Live::Response(whole(head, bytes, trailers)) }
+}
+
+fn whole(head: response::Parts, bytes: Bytes, trailers: Option<HeaderMap>) -> Response<Body> {
+    let body = match trailers {
+        None => Body::full(bytes),
+        Some(trailers) => Body::with_trailers(bytes, trailers),
+    };
+    Response::from_parts(head, body)
+}
+
+/// How far a body was read.
+enum Read<B> {
+    /// To its end.
+    Whole { bytes: Bytes, trailers: Option<HeaderMap> },
+    /// Until it outgrew its bound: all of it, as it comes.
+    TooLong(Held<B>),
+    /// It did not come to its end.
+    BrokenOff,
+}
+
+async fn read<B: http_body::Body<Data = Bytes>>(body: B, max: u64) -> Read<B> {
     let mut body = Box::pin(body);
     let mut held = VecDeque::new();
     let mut len = 0;
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return in_doubt() };
+        let Ok(frame) = frame else { return Read::BrokenOff };
         match frame.into_data() {
             Ok(data) => {
                 len += data.len() as u64;
                 held.push_back(data);
                 if len > max {
-                    return not_kept(head, Held { held, rest: body }, said);
+                    return Read::TooLong(Held { held, rest: body });
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let effect = said.unwrap_or(Effect::of_status(head.status.as_u16()));
-    let bytes = join(held, len);
-    let reply = Reply::keep(head.status, &head.headers, bytes.clone(), trailers.as_ref());
-    let status = Some(head.status.as_u16());
-    let concluded = Concluded::Reply { status, effect, plain: Bytes::from(reply.encode()) };
-    let whole = match trailers {
-        None => Body::full(bytes),
-        Some(trailers) => Body::with_trailers(bytes, trailers),
-    };
-    Executed { concluded, live: Live::Response(Response::from_parts(head, whole)) }
+    Read::Whole { bytes: join(held, len), trailers }
 }
 
 /// One frame, the usual case, is never copied.

@@ -21,13 +21,14 @@ use super::service::Shared;
 use super::spool::{Compared, Payload};
 use crate::engine::{Answered, Attempt, Bounds, Executed, Operation, Refusal, Standing};
 use crate::http::extract::Keyed;
+use crate::http::grpc::is_grpc;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
 use crate::http::route::StoreDown;
 use crate::http::status::{
     IDEMPOTENCY_ATTEMPT, IDEMPOTENCY_FENCE, IDEMPOTENCY_STATUS, IDEMPOTENCY_WARNING,
 };
 use crate::http::status::{principal_changed_warning, weak_key_warning};
-use crate::http::{Problem, Route, Status, Word};
+use crate::http::{Code, Problem, Route, Status, Word};
 
 /// A keyed request whose body is here whole.
 #[derive(Debug)]
@@ -51,6 +52,10 @@ where
     RB: http_body::Body<Data = Bytes> + Send + 'static,
     RB::Error: Into<BoxError>,
 {
+    // Of a stream of messages it could never be said whether *it* happened.
+    if is_grpc(&call.parts.headers) && !call.body.is_one_message() {
+        return Ok(problem_response(Problem::request(Code::NotUnary, "")));
+    }
     let wait = wait(&call.parts.headers, call.route.wait_max);
     let fingerprint = request_fingerprint(shared, &call.route, &call.parts, call.body.compared());
     let warnings = warnings(shared, &call.keyed, &fingerprint);

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower::Service;
 
-use super::answer::problem_response;
+use super::answer::{in_grpc, problem_response};
 use super::body::{Body, BoxError};
 use super::browser::Browser;
 use super::keyed::{self, Call};
@@ -18,6 +18,7 @@ use super::spool::{Bounds, Payload, gather};
 use super::{Verdict, observe, reserved};
 use crate::http::cors::preflight;
 use crate::http::extract::{Keying, NotKeyed, key_in_body};
+use crate::http::grpc::is_grpc;
 use crate::http::problem::RESERVED;
 use crate::http::route::Mode;
 use crate::http::status::{IDEMPOTENCY_EFFECT, IDEMPOTENCY_STATUS};
@@ -49,6 +50,7 @@ where
     let preflight = preflight(&parts.method, &parts.headers);
     let method = preflight.as_ref().unwrap_or(&parts.method);
     let route = Arc::clone(shared.protection.routes.find(method, parts.uri.path()));
+    let grpc = is_grpc(&parts.headers);
     let browser = Browser::of(&route, &parts, preflight.is_some());
     let mut response = match route.mode {
         Mode::Enforce => enforce(&shared, route, parts, body, inner).await?,
@@ -58,6 +60,9 @@ where
     };
     if let Some(browser) = browser {
         browser.tell(&mut response);
+    }
+    if grpc {
+        response = in_grpc(response);
     }
     shared.meters.answered(response.headers());
     Ok(response)

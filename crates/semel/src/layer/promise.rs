@@ -158,12 +158,13 @@ fn assumptions(route: &Route) -> Vec<String> {
 }
 
 fn no_effect(route: &Route) -> Vec<String> {
-    if route.no_effect.is_empty() {
-        return Vec::new();
-    }
     let statuses: Vec<String> = route.no_effect.iter().map(u16::to_string).collect();
-    vec![format!(
-        "a reply with status {} is given only before anything happens",
-        statuses.join(" or ")
-    )]
+    let codes: Vec<String> = route.grpc.no_effect.iter().map(ToString::to_string).collect();
+    let assumed = |what: &str, list: &[String]| match list {
+        [] => None,
+        list => Some(format!("{what} {} is given only before anything happens", list.join(" or "))),
+    };
+    let http = assumed("a reply with status", &statuses);
+    let grpc = assumed("the gRPC status", &codes);
+    http.into_iter().chain(grpc).collect()
 }

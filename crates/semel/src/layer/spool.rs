@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::body::{Body, BoxError};
 use crate::http::Problem;
+use crate::http::grpc::{PREFIX, is_one_message};
 
 /// Bytes that are written or read in one go.
 const CHUNK: usize = 256 << 10;
@@ -56,6 +57,8 @@ pub(super) struct Spooled {
     file: Arc<Mutex<File>>,
     len: u64,
     digest: BodyDigest,
+    /// Its first bytes: as many as tell whether it is one message.
+    head: Bytes,
 }
 
 impl Payload {
@@ -72,6 +75,15 @@ impl Payload {
             Self::Held(bytes) => Compared::Held(bytes),
             Self::Spooled(spooled) => Compared::Digest(&spooled.digest),
         }
+    }
+
+    /// Whether it is one whole message of gRPC.
+    pub(super) fn is_one_message(&self) -> bool {
+        let head = match self {
+            Self::Held(bytes) => bytes,
+            Self::Spooled(spooled) => &spooled.head,
+        };
+        is_one_message(head, self.len())
     }
 
     /// Bytes.
@@ -173,25 +185,31 @@ struct Spool {
     file: File,
     /// Boxed: it is long, and would stretch the future of every request, of which few are spooled.
     hasher: Box<BodyHasher>,
+    head: Bytes,
 }
 
 impl Spool {
     async fn open(secret: &Secret) -> Result<Self, Box<Problem>> {
         let hasher = Box::new(BodyHasher::new(secret));
-        off_thread(move || Ok(Self { file: nameless()?, hasher })).await
+        off_thread(move || Ok(Self { file: nameless()?, hasher, head: Bytes::new() })).await
     }
 
     async fn append(mut self, piece: Bytes) -> Result<Self, Box<Problem>> {
         off_thread(move || {
             self.file.write_all(&piece)?;
             self.hasher.update(&piece);
+            if self.head.is_empty() {
+                // Copied, so that the rest of the piece is not held with it.
+                self.head = Bytes::copy_from_slice(&piece[..piece.len().min(PREFIX)]);
+            }
             Ok(self)
         })
         .await
     }
 
     fn close(self, len: u64) -> Spooled {
-        Spooled { file: Arc::new(Mutex::new(self.file)), len, digest: self.hasher.finish() }
+        let Self { file, hasher, head } = self;
+        Spooled { file: Arc::new(Mutex::new(file)), len, digest: hasher.finish(), head }
     }
 }
 
@@ -341,7 +359,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_takes_nothing_more_is_a_problem_and_never_a_shorter_body() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let spool = Spool { file: full, hasher: Box::new(BodyHasher::new(&secret())) };
+        let spool =
+            Spool { file: full, hasher: Box::new(BodyHasher::new(&secret())), head: Bytes::new() };
         let problem = spool.append(Bytes::from_static(b"x")).await.unwrap_err();
         assert_eq!(*problem, Problem::body_not_spooled(crate::layer::SOON));
     }

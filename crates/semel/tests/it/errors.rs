@@ -52,6 +52,7 @@ fn sample(code: Code) -> Problem {
         Code::PathUnknown => Problem::path_unknown(),
         Code::MethodUnknown => Problem::method_unknown(&[Method::GET, Method::DELETE]),
         Code::RouteUnnamed => Problem::route_unnamed("Routes of this API read this key, or whose it is, in ways of their own, and no path is named."),
+        Code::NotUnary => Problem::request(code, ""),
         Code::KeyReused => {
             let parts = [Part::Path, Part::Body].into_iter().collect();
             Problem::mismatch(Effect::Done, Difference::Parts(parts))

@@ -7,6 +7,7 @@ mod door;
 mod embedded;
 mod engine;
 mod errors;
+mod grpc;
 mod harness;
 mod layer;
 mod meters;

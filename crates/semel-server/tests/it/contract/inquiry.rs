@@ -41,6 +41,10 @@ async fn the_promise_can_be_read_before_the_first_write() {
         route["assumptions"][0],
         "a reply with status 401 or 429 is given only before anything happens"
     );
+    assert_eq!(
+        route["assumptions"][1],
+        "the gRPC status PERMISSION_DENIED or RESOURCE_EXHAUSTED or UNAUTHENTICATED is given only before anything happens"
+    );
     assert_eq!(upstream.effects(), 0);
 }
 

@@ -133,19 +133,25 @@ impl Problem {
         }
     }
 
+    /// What happened, for people.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let entry = self.code.entry();
+        match self.detail.as_str() {
+            "" => entry.cause.to_owned(),
+            special => format!("{} {special}", entry.cause),
+        }
+    }
+
     /// The body as JSON: the members of RFC 9457 §3.1 first, then our own.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
         let entry = self.code.entry();
-        let detail = match self.detail.as_str() {
-            "" => entry.cause.to_owned(),
-            special => format!("{} {special}", entry.cause),
-        };
         let body = Body {
             r#type: format!("{PROBLEMS}{}", entry.slug),
             title: entry.title,
             status: entry.status,
-            detail,
+            detail: self.cause(),
             code: self.code.id(),
             effect: self.effect.name(),
             ran: self.ran,
