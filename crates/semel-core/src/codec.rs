@@ -1,18 +1,21 @@
 //! A record as bytes: versioned, checked, strict.
 //!
-//! Layout of version 1, all integers little-endian:
+//! Layout of version 2, all integers little-endian:
 //!
 //! ```text
-//! 1  version (1)
+//! 1  version (2)
 //! 1  state (0 in flight, 1 in doubt/lapsed, 2 in doubt/declared, 3 completed, 4 released, 5 spent, 6 void)
-//! 1  flags (1 fingerprint, 2 executed fence, 4 earlier doubt, 8 rerun, 16 began, 32 since, 64 outcome)
+//! 1  flags (1 fingerprint, 2 executed fence, 4 earlier doubt, 8 rerun, 16 began, 32 since, 64 outcome,
+//!    128 route)
 //! 8  stamp, 8 fence, 4 revision, 16 owner, 4 attempt
 //! 8  lease, 8 ceiling, 8 lapsed at, 8 retention, 8 memory, 8 grace, 8 keep until
 //! …  what the flags announce, in their order: fingerprint (2 rules, 16 digest, 6 × 4 parts),
-//!    8 executed fence, 8 began, 8 since, outcome (1 has digest, 16 digest, 2 status or 0, 1 effect,
-//!    1 reply kind, 4 length, bytes)
+//!    8 executed fence, 8 began, 8 since, 8 route, outcome (1 has digest, 16 digest, 2 status or 0,
+//!    1 effect, 1 reply kind, 4 length, bytes)
 //! 4  CRC-32 of all that stands before
 //! ```
+//!
+//! Version 1 is the same without the route.
 //!
 //! An unknown version or a failed checksum is an error that stops the request. It is never "new":
 //! whoever cannot read what happened must not let it happen again. Old versions stay readable, with
@@ -21,17 +24,17 @@
 use bytes::Bytes;
 
 use crate::fingerprint::{Fingerprint, PARTS};
-use crate::id::{Digest, Fence, Owner};
+use crate::id::{Digest, Fence, Owner, RouteTag};
 use crate::policy::OnLapse;
 use crate::record::{Doubt, Effect, Record, Sealed, SealedUnder, Settled, State, StoredReply};
 use crate::time::{Span, Timestamp};
 
 /// The version that [`encode`] writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Bytes of the longest record of this version beside its sealed reply: what a claim must reserve
 /// for its settle, on top of the reply.
-pub const OVERHEAD_MAX: usize = 1 + 1 + 1 + 8 + 8 + 4 + 16 + 4 + 7 * 8 + 42 + 3 * 8 + 25 + 4;
+pub const OVERHEAD_MAX: usize = 1 + 1 + 1 + 8 + 8 + 4 + 16 + 4 + 7 * 8 + 42 + 4 * 8 + 25 + 4;
 
 const FINGERPRINT: u8 = 1;
 const EXECUTED: u8 = 2;
@@ -40,6 +43,7 @@ const RERUN: u8 = 8;
 const BEGAN: u8 = 16;
 const SINCE: u8 = 32;
 const OUTCOME: u8 = 64;
+const ROUTE: u8 = 128;
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +74,7 @@ pub enum DecodeError {
         at: usize,
     },
     /// A field holds a value that this version never writes.
-    #[error("record field `{field}` holds {value}, which version {VERSION} never writes")]
+    #[error("record field `{field}` holds {value}, which no version up to {VERSION} writes")]
     Value {
         /// The field.
         field: &'static str,
@@ -92,6 +96,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
         (BEGAN, record.began.is_some()),
         (SINCE, record.since.is_some()),
         (OUTCOME, record.outcome.is_some()),
+        (ROUTE, record.route.is_some()),
     ] {
         if on {
             flags |= bit;
@@ -130,6 +135,9 @@ pub fn encode(record: &Record) -> Vec<u8> {
     .flatten()
     {
         out.extend_from_slice(&time.to_le_bytes());
+    }
+    if let Some(route) = &record.route {
+        out.extend_from_slice(&route.0);
     }
     if let Some(outcome) = &record.outcome {
         encode_outcome(outcome, &mut out);
@@ -187,7 +195,7 @@ const fn state_byte(state: State) -> u8 {
 /// [`DecodeError`]; the caller must then refuse the request.
 pub fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
     let found = *bytes.first().ok_or(DecodeError::Length { at: 0 })?;
-    if found != VERSION {
+    if !(1..=VERSION).contains(&found) {
         return Err(DecodeError::UnknownVersion { found });
     }
     let end = bytes.len().checked_sub(4).ok_or(DecodeError::Length { at: bytes.len() })?;
@@ -199,14 +207,15 @@ pub fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
     }
     let body = bytes.slice(..end);
     let mut reader = Reader { bytes: &body, at: 1 };
-    let record = decode_v1(&mut reader)?;
+    let record = decode_body(&mut reader, found)?;
     if reader.at != end {
         return Err(DecodeError::Length { at: reader.at });
     }
     Ok(record)
 }
 
-fn decode_v1(r: &mut Reader<'_>) -> Result<Record, DecodeError> {
+/// What stands between the version and the checksum.
+fn decode_body(r: &mut Reader<'_>, version: u8) -> Result<Record, DecodeError> {
     let state = match r.u8()? {
         0 => State::InFlight,
         1 => State::InDoubt(Doubt::Lapsed),
@@ -219,7 +228,7 @@ fn decode_v1(r: &mut Reader<'_>) -> Result<Record, DecodeError> {
     };
     let flags = r.u8()?;
     let on = |bit| flags & bit != 0;
-    if flags & 128 != 0 {
+    if version == 1 && on(ROUTE) {
         return Err(DecodeError::Value { field: "flags", value: flags });
     }
     Ok(Record {
@@ -242,6 +251,7 @@ fn decode_v1(r: &mut Reader<'_>) -> Result<Record, DecodeError> {
         executed_fence: if on(EXECUTED) { Some(Fence(r.u64()?)) } else { None },
         began: if on(BEGAN) { Some(r.timestamp()?) } else { None },
         since: if on(SINCE) { Some(r.timestamp()?) } else { None },
+        route: if on(ROUTE) { Some(RouteTag(r.array()?)) } else { None },
         outcome: if on(OUTCOME) { Some(r.outcome()?) } else { None },
     })
 }

@@ -46,6 +46,13 @@ fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
     bytes.map(|b| format!("{b:02x}")).collect()
 }
 
+/// Says under which rules of routing an operation was claimed: a keyed hash of the service, of all that
+/// decides which requests its route takes, and of which key is passed on. Two routes with one tag take
+/// exactly the same requests, so what may be asked about one operation of the route may be asked about
+/// another. See [`crate::Secret::route_tag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteTag(pub [u8; 8]);
+
 /// Made at random by whoever claims, kept in the record: a claim whose answer was lost is known
 /// again as one's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

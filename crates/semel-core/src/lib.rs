@@ -21,7 +21,7 @@ pub mod suite;
 pub mod time;
 
 pub use fingerprint::Fingerprint;
-pub use id::{Digest, Fence, Incarnation, Owner, RecordId, Version};
+pub use id::{Digest, Fence, Incarnation, Owner, RecordId, RouteTag, Version};
 pub use key::{Key, Principal, Scope};
 pub use policy::{Earlier, OnLapse, Policy};
 pub use record::{Doubt, Effect, Record, Sealed, SealedUnder, Settled, State, StoredReply};

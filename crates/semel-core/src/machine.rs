@@ -265,6 +265,7 @@ fn first_claim(claim: &Claim, now: Timestamp, policy: &Policy) -> Record {
         memory: policy.memory,
         grace: policy.grace(),
         keep_until: keep_until(claim.key_time, policy),
+        route: policy.route,
         outcome: None,
     }
 }
@@ -277,6 +278,7 @@ fn voided_unseen(key_time: Option<Timestamp>, now: Timestamp, policy: &Policy) -
         attempt: 0,
         executed_fence: None,
         lease: Span::ZERO,
+        route: None,
         ..first_claim(&nobody, now, policy)
     }
 }
@@ -309,6 +311,9 @@ fn take(record: &Record, claim: &Claim, policy: &Policy) -> Record {
         memory: policy.memory,
         grace: record.grace.max(policy.grace()),
         keep_until: record.keep_until.max(keep_until(claim.key_time, policy)),
+        // The doubt that is taken over is about the earlier attempts, too: what was claimed on two
+        // routes is on none that anybody could be asked about.
+        route: policy.route.filter(|route| !open || record.route == Some(*route)),
         outcome: None,
     }
 }
@@ -457,6 +462,7 @@ fn done(record: &Record, said: &Settled) -> Record {
         outcome,
         began,
         lapsed_at: record.lease_end(),
+        route: None,
         ..next(record)
     }
 }
@@ -464,7 +470,14 @@ fn done(record: &Record, said: &Settled) -> Record {
 fn released(record: &Record) -> Record {
     let began = Some(record.began());
     let lapsed_at = record.lease_end();
-    Record { state: State::Released, earlier_doubt: false, began, lapsed_at, ..next(record) }
+    Record {
+        state: State::Released,
+        earlier_doubt: false,
+        began,
+        lapsed_at,
+        route: None,
+        ..next(record)
+    }
 }
 
 fn sweep(record: &Record, now: Timestamp) -> Step {

@@ -1,5 +1,6 @@
 //! What a route decides about time and doubt. Plain values; who may send what lives in the layer.
 
+use crate::id::RouteTag;
 use crate::time::{Span, Timestamp};
 
 /// What becomes of a key whose executor was lost.
@@ -55,6 +56,8 @@ pub struct Policy {
     /// with its own time that ran and was forgotten would look new under the longer memory, and run
     /// again. `semel serve` notes it; who opens a store themselves notes it themselves.
     pub earlier: Option<Earlier>,
+    /// Which route this is; written into the record at the claim. The layer names its own.
+    pub route: Option<RouteTag>,
 }
 
 impl Default for Policy {
@@ -71,6 +74,7 @@ impl Default for Policy {
             skew: Span::from_secs(5 * 60),
             birth: Timestamp::ZERO,
             earlier: None,
+            route: None,
         }
     }
 }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::fingerprint::Fingerprint;
-use crate::id::{Digest, Fence, Owner, Version};
+use crate::id::{Digest, Fence, Owner, RouteTag, Version};
 use crate::policy::OnLapse;
 use crate::time::{Span, Timestamp};
 
@@ -171,6 +171,9 @@ pub struct Record {
     pub grace: Span,
     /// Keys that carry their own time are not forgotten before this.
     pub keep_until: Timestamp,
+    /// While in flight or in doubt: the route that every attempt was claimed on, so that a look-up is
+    /// asked only about what it is for. `None` where no route was named, or not always the same.
+    pub route: Option<RouteTag>,
     /// The outcome, when completed or spent.
     pub outcome: Option<Settled>,
 }

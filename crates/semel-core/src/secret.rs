@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::id::{Digest, Fence, RecordId};
+use crate::id::{Digest, Fence, RecordId, RouteTag};
 use crate::key::{Key, Scope};
 
 /// 32 secret bytes. Never printed.
@@ -17,6 +17,7 @@ pub struct Secret {
     digests: [u8; 32],
     fingerprints: [u8; 32],
     principals: [u8; 32],
+    routes: [u8; 32],
     check: [u8; 16],
 }
 
@@ -37,6 +38,7 @@ impl Secret {
             digests: sub("semel 1 outcome digest"),
             fingerprints: sub("semel 1 fingerprint"),
             principals: sub("semel 1 principal"),
+            routes: sub("semel 1 route tag"),
             check,
         }
     }
@@ -110,6 +112,20 @@ impl Secret {
         hasher.part(&id.0);
         hasher.part(plain);
         Digest(truncate16(hasher.finish()))
+    }
+
+    /// The tag of a route, from all that decides which requests it takes and which key is passed on.
+    #[must_use]
+    pub fn route_tag<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> RouteTag {
+        let mut hasher = Framed::new(&self.routes);
+        for part in parts {
+            hasher.part(part);
+        }
+        let mut tag = [0; 8];
+        for (to, from) in tag.iter_mut().zip(hasher.finish()) {
+            *to = from;
+        }
+        RouteTag(tag)
     }
 
     /// Keys the fingerprints.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::fingerprint::Fingerprint;
-use crate::id::{Digest, Fence, Owner, RecordId};
+use crate::id::{Digest, Fence, Owner, RecordId, RouteTag};
 use crate::machine::{Claim, Event, Outcome};
 use crate::policy::OnLapse;
 use crate::record::{Doubt, Effect, Record, Sealed, SealedUnder, Settled, State, StoredReply};
@@ -91,6 +91,7 @@ pub fn in_flight(fence: Fence, n: u64) -> Record {
         memory: Span::from_secs(30 * 86_400),
         grace: Span::from_secs(70),
         keep_until: Timestamp::ZERO,
+        route: None,
         outcome: None,
     }
 }
@@ -112,6 +113,7 @@ fn shape(at: Timestamp, state: State, bits: u64) -> Record {
     let on = |bit: u32| bits & (1 << bit) != 0;
     let fence = Fence(at.as_unix_ms() + bits);
     let settled = matches!(state, State::Completed | State::Spent);
+    let open = matches!(state, State::InFlight | State::InDoubt(_));
     Record {
         state,
         revision: if on(0) { 0 } else { 7 },
@@ -127,6 +129,7 @@ fn shape(at: Timestamp, state: State, bits: u64) -> Record {
         lapsed_at: if state == State::InFlight { Timestamp::ZERO } else { at },
         since: on(3).then_some(at.minus(Span::from_ms(2))),
         keep_until: if on(4) { at.plus(Span::from_secs(99)) } else { Timestamp::ZERO },
+        route: (open && on(5)).then_some(RouteTag([9; 8])),
         outcome: settled.then(|| outcome(state, bits)),
         ..in_flight(fence, bits)
     }

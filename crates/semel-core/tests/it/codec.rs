@@ -1,5 +1,5 @@
 //! The record format: what goes in comes out, what is damaged never passes for another record, and
-//! what version 1 wrote is read for ever (`tests/fixtures/record-v1`).
+//! what each version wrote is read for ever (`tests/fixtures/record-v1`, `record-v2`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 use semel_core::codec::{DecodeError, OVERHEAD_MAX, VERSION, decode, encode};
 use semel_core::{
-    Digest, Doubt, Effect, Fence, Fingerprint, OnLapse, Owner, Record, Sealed, SealedUnder,
-    Settled, Span, State, StoredReply, Timestamp,
+    Digest, Doubt, Effect, Fence, Fingerprint, OnLapse, Owner, Record, RouteTag, Sealed,
+    SealedUnder, Settled, Span, State, StoredReply, Timestamp,
 };
 
 const STATES: [State; 7] = [
@@ -67,7 +67,7 @@ prop_compose! {
             (any::<bool>(), any::<bool>(), spans(), spans()),
         (began, lapsed_at, since) in (option::of(times()), times(), option::of(times())),
         (retention, memory, grace, keep_until) in (spans(), spans(), spans(), times()),
-        outcome in option::of(outcomes()),
+        (route, outcome) in (option::of(any::<[u8; 8]>()), option::of(outcomes())),
     ) -> Record {
         Record {
             state,
@@ -89,6 +89,7 @@ prop_compose! {
             memory,
             grace,
             keep_until,
+            route: route.map(RouteTag),
             outcome,
         }
     }
@@ -160,7 +161,7 @@ proptest! {
 
     #[test]
     fn an_unknown_version_is_named(record in records(), found in any::<u8>()) {
-        prop_assume!(found != VERSION);
+        prop_assume!(!(1..=VERSION).contains(&found));
         let mut bytes = encode(&record);
         bytes[0] = found;
         prop_assert_eq!(read(bytes.clone()), Err(DecodeError::UnknownVersion { found }));
@@ -171,15 +172,17 @@ proptest! {
     #[test]
     fn no_bytes_at_all_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(bytes.clone());
-        let mut known = vec![VERSION];
-        known.extend(bytes);
-        let _ = read(with_checksum(known));
+        for version in 1..=VERSION {
+            let known = [&[version], &bytes[..]].concat();
+            let _ = read(with_checksum(known));
+        }
     }
 }
 
 #[test]
 fn the_longest_record_is_as_long_as_announced() {
-    let (_, longest) = pinned().into_iter().find(|(name, _)| *name == "everything").unwrap();
+    let (_, longest) =
+        pinned_with_routes().into_iter().find(|(name, _)| *name == "everything").unwrap();
     let reply = match &longest.outcome.as_ref().unwrap().reply {
         StoredReply::Sealed(sealed) => sealed.bytes.len(),
         other => panic!("{other:?} is no reply"),
@@ -191,34 +194,49 @@ fn the_longest_record_is_as_long_as_announced() {
 fn an_unknown_flag_or_state_is_refused() {
     let (_, record) = pinned().swap_remove(0);
     let bytes = encode(&record);
-    for (at, field, value) in [(1, "state", 7), (2, "flags", 0x80)] {
+    // Version 1 knew no route.
+    for (version, at, field, value) in
+        [(1, 1, "state", 7), (2, 1, "state", 7), (1, 2, "flags", 0x80)]
+    {
         let mut body = bytes[..bytes.len() - 4].to_vec();
+        body[0] = version;
         body[at] = value;
         assert_eq!(read(with_checksum(body)), Err(DecodeError::Value { field, value }));
     }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/record-v1")
+fn folder(version: u8) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/record-v{version}"))
 }
 
-/// What version 1 wrote is read for ever: these files are never written anew. A later version adds
-/// a folder beside this one.
+/// What a version wrote is read for ever: these files are never written anew. A later version adds
+/// a folder beside them.
 #[test]
-fn records_of_version_1_are_read_for_ever() {
-    let pinned = pinned();
-    for (name, record) in &pinned {
-        let path = folder().join(format!("{name}.bin"));
-        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        assert_eq!(bytes[0], 1, "{name} is no record of version 1");
-        assert_eq!(read(bytes).as_ref(), Ok(record), "{name}");
+fn records_of_every_version_are_read_for_ever() {
+    for (version, pinned) in [(1, pinned()), (2, pinned_with_routes())] {
+        let folder = folder(version);
+        for (name, record) in &pinned {
+            let path = folder.join(format!("{name}.bin"));
+            let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert_eq!(bytes[0], version, "{name} is no record of version {version}");
+            assert_eq!(read(bytes).as_ref(), Ok(record), "{name}");
+        }
+        let there: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let named: BTreeSet<String> =
+            pinned.iter().map(|(name, _)| format!("{name}.bin")).collect();
+        assert_eq!(there, named, "every fixture has its record, and every record its fixture");
     }
-    let there: BTreeSet<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    let named: BTreeSet<String> = pinned.iter().map(|(name, _)| format!("{name}.bin")).collect();
-    assert_eq!(there, named, "every fixture has its record, and every record its fixture");
+}
+
+#[test]
+fn the_present_version_writes_what_its_fixtures_hold() {
+    for (name, record) in pinned_with_routes() {
+        let path = folder(VERSION).join(format!("{name}.bin"));
+        assert_eq!(std::fs::read(path).unwrap(), encode(&record), "{name}");
+    }
 }
 
 const FIRST: u64 = 1_750_000_000_000;
@@ -246,11 +264,29 @@ fn claimed() -> Record {
         memory: Span::from_secs(30 * 86_400),
         grace: Span::from_secs(70),
         keep_until: Timestamp::ZERO,
+        route: None,
         outcome: None,
     }
 }
 
-/// The records in the fixtures, by file name: every state, every kind of reply, every flag.
+/// The records in the fixtures of version 2: those of version 1, and what came with it.
+fn pinned_with_routes() -> Vec<(&'static str, Record)> {
+    let mut all = pinned();
+    let route = Some(RouteTag(*b"route 01"));
+    let named = |name: &str| all.iter().find(|(n, _)| *n == name).unwrap().1.clone();
+    let in_doubt = Record { route, ..named("in-doubt-lapsed") };
+    let in_flight = Record { route, ..named("in-flight-taken-over") };
+    for (name, record) in &mut all {
+        if *name == "everything" {
+            record.route = route;
+        }
+    }
+    all.push(("in-doubt-of-a-route", in_doubt));
+    all.push(("in-flight-of-a-route", in_flight));
+    all
+}
+
+/// The records in the fixtures of version 1, by file name: every state, every kind of reply, every flag.
 fn pinned() -> Vec<(&'static str, Record)> {
     let t = Timestamp::from_unix_ms;
     let digest = Some(Digest([0xd1; 16]));

@@ -10,5 +10,6 @@ mod codec;
 mod earlier;
 #[cfg(test)]
 mod model;
+mod routes;
 #[cfg(test)]
 mod table;

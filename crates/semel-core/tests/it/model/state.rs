@@ -171,6 +171,7 @@ impl Packed {
             memory: policy.memory,
             grace: policy.grace(),
             keep_until: at(self.keep_until),
+            route: None,
             outcome: (self.outcome != 0).then(|| settled(self.outcome)),
         })
     }

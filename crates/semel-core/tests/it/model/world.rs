@@ -135,6 +135,7 @@ impl World {
             skew: span(self.skew),
             birth: at(birth),
             earlier: None,
+            route: None,
         }
     }
 

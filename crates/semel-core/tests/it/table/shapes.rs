@@ -363,6 +363,7 @@ fn record(shape: Shape, executed: Option<u64>) -> Record {
         memory: ms(MEMORY),
         grace: ms(UPSTREAM + PAUSE),
         keep_until: Timestamp::ZERO,
+        route: None,
         outcome,
     }
 }
@@ -383,6 +384,7 @@ fn policies() -> Vec<Policy> {
                 skew: ms(SKEW),
                 birth: at(birth),
                 earlier: None,
+                route: None,
             });
         }
     }

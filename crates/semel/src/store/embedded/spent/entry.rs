@@ -134,6 +134,7 @@ impl SpentEntry {
             memory,
             grace: Span::ZERO,
             keep_until: Timestamp::ZERO,
+            route: None,
             outcome: (flags & OUTCOME != 0).then_some(Settled {
                 digest: None,
                 status: (status != 0).then_some(status),

@@ -29,6 +29,7 @@ fn spent(n: u64) -> Record {
         memory: Span::from_secs(30 * 86_400),
         grace: Span::from_secs(70),
         keep_until: Timestamp::ZERO,
+        route: None,
         outcome: Some(Settled {
             digest: Some(Digest([1; 16])),
             status: Some(201),
