@@ -145,7 +145,11 @@ impl Server {
             .expect("the same routes were checked before the store was opened");
         let upstream = settings.upstream().expect("the server was started before one");
         let rules = rules(args, upstream);
-        let gateway = layer.layer(Gateway::new(pool, rules, args.traffic.reply_timeout));
+        let proxy = Gateway::new(pool, rules, args.traffic.reply_timeout);
+        let reconciler = layer.reconciler(&proxy);
+        reconciler.start();
+        admin.reconcile_by(reconciler);
+        let gateway = layer.layer(proxy);
         let pause_max = args.traffic.body_pause;
         let make = move |peer| Front::new(gateway.clone(), peer, pause_max);
         let (stopping, mut stopped) = watch::channel(false);

@@ -26,7 +26,7 @@ pub(super) fn refused(status: StatusCode, error: impl Into<String>) -> Told {
     (status, json!({ "error": error.into() }))
 }
 
-fn store_failed(error: &StoreError) -> Told {
+pub(super) fn store_failed(error: &StoreError) -> Told {
     refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 

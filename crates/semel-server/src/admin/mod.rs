@@ -8,6 +8,7 @@ mod access;
 mod audit;
 mod forecast;
 mod keys;
+mod reconcile;
 mod render;
 mod service;
 

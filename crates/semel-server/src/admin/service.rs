@@ -9,6 +9,7 @@
 //! | `POST /v1/keys/find` `{key, principal, path?, method?}` | the id of a caller's key |
 //! | `GET /v1/keys/ID` | one record |
 //! | `POST /v1/keys/ID/resolve` `{outcome: done, status?}` or `{outcome: released}` | |
+//! | `POST /v1/keys/ID/reconcile` `{}` | |
 //! | `POST /v1/keys/ID/void` `{}` or `{key, principal, path?, method?}` | |
 //! | `POST /v1/keys/ID/erase` `{}` | |
 //! | `GET /v1/store` | what the store is and keeps |
@@ -16,8 +17,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -26,7 +27,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
 use semel::core::RecordId;
-use semel::engine::Engine;
+use semel::engine::{Engine, Reconciler};
 use semel::http::{Ways, rfc3339};
 use semel::layer::Protection;
 use semel::store::embedded::{EmbeddedStore, Stats};
@@ -38,6 +39,7 @@ use super::access::Access;
 use super::audit::Audit;
 use super::forecast::{self, Observed};
 use super::keys::{self, Act, Find, ListQuery, Told, Word, refused};
+use super::reconcile;
 
 /// Bytes of the largest request.
 const BODY_MAX: usize = 16 * 1024;
@@ -54,6 +56,7 @@ struct Inner {
     metrics: PrometheusHandle,
     access: Access,
     audit: Audit,
+    reconciler: OnceLock<Reconciler>,
     draining: AtomicBool,
     /// When the store was opened, but for a moment.
     opened: Instant,
@@ -79,9 +82,15 @@ impl Service {
             metrics,
             access,
             audit,
+            reconciler: OnceLock::new(),
             draining,
             opened,
         }))
+    }
+
+    /// Asks the upstream by these look-ups.
+    pub(crate) fn reconcile_by(&self, reconciler: Reconciler) {
+        let _there_is_one_already = self.0.reconciler.set(reconciler);
     }
 
     /// From now on the process is not ready.
@@ -154,6 +163,10 @@ impl Inner {
                 }
             }
             "erase" => Act::Erase,
+            "reconcile" => {
+                let reconciler = self.reconciler.get();
+                return reconcile::ask(&self.engine, reconciler, &self.audit, id).await;
+            }
             _ => return refused(StatusCode::NOT_FOUND, "there is nothing here"),
         };
         keys::act(&self.engine, &self.audit, id, act).await

@@ -1,5 +1,7 @@
 //! `semel keys`: what a running server knows of its keys.
 
+mod reconcile;
+
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -26,6 +28,7 @@ enum Verb {
     List(ListArgs),
     Show(ShowArgs),
     Resolve(ResolveArgs),
+    Reconcile(reconcile::ReconcileArgs),
     Void(VoidArgs),
     Erase(EraseArgs),
 }
@@ -187,6 +190,7 @@ impl KeysArgs {
                 };
                 args.act.run("resolve", asked, &word).await?;
             }
+            Verb::Reconcile(args) => args.run().await?,
             Verb::Void(args) => {
                 // The key goes along: its own time may say that it may have run and been forgotten.
                 let named = args.act.which.named().unwrap_or_else(|| json!({}));

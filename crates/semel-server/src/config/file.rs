@@ -47,7 +47,7 @@ pub(super) struct File {
 pub(super) const MATCHING: [&str; 2] = ["path", "match_methods"];
 
 /// The tables within a section.
-const GROUPS: [&str; 3] = ["fingerprint", "cors", "grpc"];
+const GROUPS: [&str; 4] = ["fingerprint", "cors", "grpc", "reconcile"];
 
 const SECTIONS: [&str; 3] = ["server", "defaults", "route"];
 

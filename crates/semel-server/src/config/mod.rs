@@ -12,6 +12,7 @@ mod given;
 mod grpc_keys;
 mod key;
 mod origin;
+mod reconcile_keys;
 mod resolve;
 mod route_keys;
 mod server_keys;

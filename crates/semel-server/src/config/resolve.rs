@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::file::{File, MATCHING, Table};
 use super::key::Key;
 use super::origin::{Explicit, Origin};
-use super::{cors_keys, route_keys, server_keys};
+use super::{cors_keys, reconcile_keys, route_keys, server_keys};
 use crate::cli::serve::ServeArgs;
 
 /// A value with who decided it.
@@ -163,6 +163,14 @@ impl Rules<'_> {
         let own_cors = own.entries.iter().find(|entry| entry.name.starts_with("cors."));
         if let (None, Some(entry)) = (&route.cors, own_cors.filter(|e| e.name != "cors.origins")) {
             let why = "it says nothing without `cors.origins`, which names who may read answers";
+            self.fault(entry.line, &entry.name, why.to_owned());
+        }
+        reconcile_keys::finish(route);
+        let own_ask = own.entries.iter().find(|entry| entry.name.starts_with("reconcile."));
+        if let (None, Some(entry)) =
+            (&route.reconcile, own_ask.filter(|e| e.name != "reconcile.lookup"))
+        {
+            let why = "it says nothing without `reconcile.lookup`, which names what is asked";
             self.fault(entry.line, &entry.name, why.to_owned());
         }
         if own.get("body_memory_max").is_none() {

@@ -12,7 +12,7 @@ use semel_core::policy::OnLapse;
 use serde_json::json;
 
 use super::key::{Key, bytes, span, texts, word};
-use super::{compare_keys, cors_keys, given, grpc_keys};
+use super::{compare_keys, cors_keys, given, grpc_keys, reconcile_keys};
 use crate::cli::suggest::nearest;
 use crate::cli::values::{self, Scope};
 
@@ -31,6 +31,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key<Route>> {
         .chain(&TIMES)
         .chain(&grpc_keys::KEYS)
         .chain(&compare_keys::KEYS)
+        .chain(&reconcile_keys::KEYS)
         .chain(&cors_keys::KEYS)
 }
 
@@ -289,6 +290,7 @@ pub(super) fn at_fault(error: &semel::http::route::RouteError) -> &'static [&'st
         E::GrpcProofAndDoubt { .. } => &["grpc.no_effect", "grpc.doubt_on"],
         E::NoSettleWait => &["settle_wait"],
         E::Reauthorize { .. } => &["reauthorize"],
+        E::Reconcile(_) => &["reconcile.lookup", "reconcile.not_found", "reconcile.consistent"],
         E::Cors(_) => &["cors.origins", "cors.credentials"],
         E::Quota { .. } => &["quota"],
         _ => &[],

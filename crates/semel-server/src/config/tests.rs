@@ -90,6 +90,7 @@ fn every_rule_of_a_route_has_a_key() {
         fingerprint,
         quota: _,
         reauthorize: _,
+        reconcile: _,
         cors: _,
         settle_wait: _,
         policy,
@@ -109,6 +110,8 @@ fn every_rule_of_a_route_has_a_key() {
         // Not the file's to say: the store and its note know it.
         birth: _,
         earlier: _,
+        // The layer names its routes itself.
+        route: _,
     } = policy;
     let text = "[[route]]\npath = \"/p\"\nmode = \"observe\"\nrequired = \"required\"\nmethods = [\"PUT\"]
 key_in = \"body:/k\"\nkey_format = \"uuid\"\nweak = \"reject\"\nscope = \"header:X-Who\"
@@ -119,7 +122,9 @@ attempts_max = 2\nmax_upstream = \"13s\"\npause = \"14s\"\nskew = \"15s\"\nquota
 grpc.no_effect = []\ngrpc.doubt_on = [\"INTERNAL\"]
 fingerprint.numbers = \"exact-spelling\"\nfingerprint.forms = \"bytes\"\nfingerprint.exclude = [\"/a\"]
 fingerprint.include = [\"/b\"]\nfingerprint.headers = [\"X-C\"]\ncors.origins = [\"https://s.example\"]
-cors.credentials = true\ncors.expose = [\"X-D\"]\ncors.max_age = \"3m\"\n";
+reconcile.lookup = \"GET /c/{key}\"
+reconcile.found = \"/d\"\nreconcile.not_found = [404]\nreconcile.consistent = true
+reconcile.header_file = \"/dev/null\"\ncors.credentials = true\ncors.expose = [\"X-D\"]\ncors.max_age = \"3m\"\n";
     let settings = read(&[], text).unwrap();
     let route = &settings.routes[0];
     let default = &settings.default;
@@ -240,6 +245,15 @@ fn what_is_wrong_is_named_with_its_line_its_key_and_the_nearest_right_one() {
         ("[defaults]\ngrpc.no_effect = [\"UNAVAILABLE\"]", "it cannot be proof and doubt at once"),
         ("[defaults]\ngrpc.doubt_on = [\"unavailible\"]", "did you mean `UNAVAILABLE`?"),
         ("[defaults]\nreauthorize = \"POST /me\"", "must be a safe method"),
+        ("[defaults]\nreconcile.lookup = \"/c\"", "write a method and a path"),
+        ("[defaults]\nreconcile.lookup = \"POST /{derived_key}\"", "use GET"),
+        ("[defaults]\nreconcile.lookup = \"GET /c\"", "names no key"),
+        ("[defaults]\nreconcile.lookup = \"GET /{key}\"", "the service never sees on this route"),
+        ("[defaults]\nreconcile.header_file = \"/no/such\"", "cannot be read"),
+        (
+            "[[route]]\npath = \"/a\"\nreconcile.not_found = [404]",
+            "semel.toml:3: `reconcile.not_found`: it says nothing without `reconcile.lookup`",
+        ),
         ("[defaults]\nquota = \"10\"", "write new keys and a length of time"),
         (
             "[defaults]\nfingerprint.json = \"bytes\"\nfingerprint.numbers = \"exact-spelling\"",

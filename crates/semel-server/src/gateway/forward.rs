@@ -64,7 +64,8 @@ impl Rules {
         let upgrade = hops::strip(&mut parts.headers);
         let peer = parts.extensions.get::<Peer>();
         hops::announce(&mut parts.headers, peer, parts.version, self.forwarding);
-        if self.own_host {
+        // What Semel asks by itself names no host.
+        if self.own_host || !parts.headers.contains_key(HOST) {
             parts.headers.insert(HOST, self.target.host()?);
         }
         // Only Semel speaks of attempts; a caller's own word would be believed upstream.

@@ -9,7 +9,7 @@
 //! 4. **answers** with the fresh reply, the stored one, or the reason why there is none (`run.rs`).
 //!
 //! Beside that it sweeps what is due (`sweep.rs`) and answers inquiries, voids and resolves
-//! (`inquiry.rs`). It decides nothing itself: every decision is [`semel_core::machine::step`].
+//! (`inquiry.rs`), and asks the callee about what is in doubt (`reconcile.rs`, `reconciler.rs`). It decides nothing itself: every decision is [`semel_core::machine::step`].
 //!
 //! # Caveats
 //! - *Begin*: an execution sends nothing after its lease has ended. [`Attempt::may_begin`] says so,
@@ -63,6 +63,8 @@ mod claim;
 mod clock;
 mod execute;
 mod inquiry;
+mod reconcile;
+mod reconciler;
 mod run;
 mod seal;
 mod settle;
@@ -77,6 +79,8 @@ use semel_core::{Secret, Span, Timestamp};
 pub use answer::{Answered, Bounds, Concluded, Executed, Operation, Recording, Refusal};
 pub use attempt::Attempt;
 pub use inquiry::{Applied, Known, Standing};
+pub use reconcile::{About, Found, LookUp, Reconciled};
+pub use reconciler::Reconciler;
 pub use seal::{OpenError, open, seal};
 pub use settle::settled_reply;
 pub use start::{Drained, EngineConfig, Spawner, StartError, TokioSpawner};

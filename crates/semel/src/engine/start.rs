@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use semel_core::record::Record;
+use semel_core::record::{Record, State};
 use semel_core::store::{Bound, BoxFuture, Loaded, Put, Status, Store, StoreError, Swap, Swapped};
 use semel_core::{Incarnation, Policy, RecordId, Secret, Span, Timestamp, Version};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::clock::StoreTime;
+use super::reconciler::Listeners;
 use super::wait::Waiters;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::store::observe::Observed;
@@ -112,6 +113,7 @@ pub(super) struct Inner {
     pub(super) incarnation: Incarnation,
     pub(super) birth: Timestamp,
     pub(super) waiters: Waiters,
+    pub(super) listeners: Listeners,
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) cut_off: AtomicU64,
@@ -156,6 +158,7 @@ impl Engine {
             incarnation: status.incarnation,
             birth: status.birth,
             waiters: Waiters::new(config.waiters_per_key_max, config.waiters_max),
+            listeners: Listeners::default(),
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             stage: watch::Sender::new(Stage::Open),
             cut_off: AtomicU64::new(0),
@@ -283,8 +286,15 @@ impl Inner {
     ) -> Result<Swapped, StoreError> {
         let asked = Instant::now();
         let deadline = self.clock.now().plus(self.config.deadline);
+        let doubt = match &write {
+            Put::Record(record) if matches!(record.state, State::InDoubt(_)) => record.route,
+            Put::Record(_) | Put::Delete => None,
+        };
         let swap = Swap { id, incarnation: self.incarnation, expected, write, deadline };
         let swapped = self.bounded(self.store.swap(swap)).await?;
+        if let (Some(route), Swapped::Done { .. }) = (doubt, &swapped) {
+            self.listeners.tell(id, route);
+        }
         match &swapped {
             Swapped::Done { at } | Swapped::Conflict { at, .. } => self.clock.observe(*at, asked),
         }

@@ -13,6 +13,7 @@ use semel_core::{Policy, Span};
 use super::cors::{Cors, CorsError};
 use super::grpc::{GrpcCode, GrpcRules};
 use super::problem::RESERVED;
+use super::reconcile::{Reconcile, ReconcileError};
 use super::status::IDEMPOTENCY_KEY;
 
 /// Whether requests must, may, or do not bear a key.
@@ -165,6 +166,8 @@ pub struct Route {
     /// What is asked before each replay. Default: nothing, so that a replay goes to whoever shows the
     /// same principal and key.
     pub reauthorize: Option<Reauthorize>,
+    /// What is asked of the service about a key in doubt. Default: nothing; then a person resolves it.
+    pub reconcile: Option<Reconcile>,
     /// What browsers are told on answers that are Semel's own. Default: nothing; then preflights pass
     /// untouched, too.
     pub cors: Option<Cors>,
@@ -197,6 +200,7 @@ impl Default for Route {
             fingerprint: FingerprintRules::default(),
             quota: None,
             reauthorize: None,
+            reconcile: None,
             cors: None,
             settle_wait: Span::from_secs(5),
             policy: Policy::default(),
@@ -312,6 +316,9 @@ pub enum RouteError {
         /// As configured.
         path: String,
     },
+    /// A look-up that finds nothing, or whose word could not be believed.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// Cross-origin answers.
     #[error(transparent)]
     Cors(#[from] CorsError),
@@ -367,6 +374,9 @@ impl Route {
                 let (method, path) = (method.clone(), path.clone());
                 return Err(RouteError::Reauthorize { method, path });
             }
+        }
+        if let Some(reconcile) = &self.reconcile {
+            reconcile.check(self)?;
         }
         if let Some(Quota { keys, window }) = self.quota
             && (keys == 0 || window == Span::ZERO || window.is_forever())

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use metrics::Histogram;
 use semel_core::fingerprint::{RequestParts, fingerprint, fingerprint_of_digest};
-use semel_core::{Fingerprint, RecordId, Span};
+use semel_core::{Fingerprint, Policy, RecordId, Span};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -15,11 +15,12 @@ use super::answer::{Asked, problem_response, respond};
 use super::body::{Body, BoxError};
 use super::capture::{Live, capture, in_doubt};
 use super::path::plain;
-use super::quota::{Admitted, Place};
+use super::quota::{Admitted, CountedKey, Place};
 use super::reauthorize::{question, refusal};
+use super::reconcile::{ThroughInner, on_demand};
 use super::service::Shared;
 use super::spool::{Compared, Payload};
-use crate::engine::{Answered, Attempt, Bounds, Executed, Operation, Refusal, Standing};
+use crate::engine::{Answered, Attempt, Bounds, Engine, Executed, Operation, Refusal, Standing};
 use crate::http::extract::Keyed;
 use crate::http::grpc::is_grpc;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
@@ -96,32 +97,33 @@ where
     let headers = coding_wanted(&parts.headers);
 
     let question = question(&route, &parts).map(|question| (inner.clone(), question));
+    let asked_by = (&operation.key, &parts);
+    let look_up = ThroughInner::by_caller(&route, engine.secret(), inner.clone(), asked_by);
     let request = Request::from_parts(parts, body);
     let spare = passes_when_down.then(|| (inner.clone(), request.clone()));
-    let running = Arc::clone(&route);
-    let execution = shared.meters.execution.clone();
-    let begins = counted.as_ref().map(Place::key);
-    let answered = engine
-        .run(operation, Arc::new(route.policy.clone()), bounds, move |attempt: Attempt| {
-            let mut request = request;
-            request.extensions_mut().insert(attempt);
-            request.extensions_mut().insert(Arc::clone(&running));
-            if let Some(counted) = begins {
-                counted.begins();
-            }
-            execute(inner, request, running, execution)
-        })
-        .await;
+    // To ask takes time, and `wait=0` is a caller that has none.
+    let again = look_up.filter(|_| wait > Span::ZERO);
+    let again = again.map(|look_up| (look_up, inner.clone(), request.clone()));
+    let running = Running {
+        engine,
+        route: &route,
+        bounds,
+        counted: counted.as_ref().map(Place::key),
+        seconds: &shared.meters.execution,
+    };
+    let mut answered = running.run(operation.clone(), inner, request).await;
+    if let Answered::Refused(Refusal::InDoubt { .. }) = &answered
+        && let Some((look_up, inner, request)) = again
+        && on_demand(shared, id, &route, &look_up, wait).await
+    {
+        let ready = inner.ready_oneshot().await?;
+        answered = running.run(operation, ready, request).await;
+    }
     drop(counted);
     // Down, and nothing more: a damaged record, or the store of another life, is no leave to run.
     let down = matches!(&answered, Answered::Refused(Refusal::Store(error)) if error.is_down());
     if let Some((inner, request)) = spare.filter(|_| down) {
-        // The route says so by name, and publishes that its promise is best effort.
-        metrics::counter!("semel_unprotected_total").increment(1);
-        let mut response = plain(inner.oneshot(request.map(Payload::into_body)).await?);
-        let ignored = Status::new(Word::Ignored).to_value();
-        response.headers_mut().insert(IDEMPOTENCY_STATUS, ignored);
-        return Ok(response);
+        return unprotected(inner, request).await;
     }
     if matches!(answered, Answered::Replayed { .. })
         && let Some((inner, question)) = question
@@ -132,6 +134,61 @@ where
     let asked =
         Asked { route: &route, fingerprint: &fingerprint, headers: &headers, now: engine.now() };
     Ok(respond(answered, &asked))
+}
+
+/// Past the engine. The route says so by name, and publishes that its promise is best effort.
+async fn unprotected<S, RB>(inner: S, request: Request<Payload>) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<RB>>,
+    RB: http_body::Body<Data = Bytes> + Send + 'static,
+    RB::Error: Into<BoxError>,
+{
+    metrics::counter!("semel_unprotected_total").increment(1);
+    let mut response = plain(inner.oneshot(request.map(Payload::into_body)).await?);
+    let ignored = Status::new(Word::Ignored).to_value();
+    response.headers_mut().insert(IDEMPOTENCY_STATUS, ignored);
+    Ok(response)
+}
+
+/// What the runs of one request share.
+struct Running<'a> {
+    engine: &'a Engine,
+    route: &'a Arc<Route>,
+    bounds: Bounds,
+    counted: Option<CountedKey>,
+    seconds: &'a Histogram,
+}
+
+impl Running<'_> {
+    async fn run<S, RB>(
+        &self,
+        operation: Operation,
+        inner: S,
+        request: Request<Payload>,
+    ) -> Answered<Live>
+    where
+        S: Service<Request<Body>, Response = Response<RB>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        RB: http_body::Body<Data = Bytes> + Send + 'static,
+        RB::Error: Into<BoxError>,
+    {
+        let (route, seconds) = (Arc::clone(self.route), self.seconds.clone());
+        let begins = self.counted.clone();
+        // A look-up's answer is no gRPC reply, so calls are on no route that could be asked about.
+        let tag = route.policy.route.filter(|_| !is_grpc(request.headers()));
+        let policy = Arc::new(Policy { route: tag, ..route.policy.clone() });
+        let handler = move |attempt: Attempt| {
+            let mut request = request;
+            request.extensions_mut().insert(attempt);
+            request.extensions_mut().insert(Arc::clone(&route));
+            if let Some(counted) = begins {
+                counted.begins();
+            }
+            execute(inner, request, route, seconds)
+        };
+        self.engine.run(operation, policy, self.bounds, handler).await
+    }
 }
 
 /// One execution of the inner service, and what it came to.

@@ -62,6 +62,7 @@ mod path;
 mod promise;
 mod quota;
 mod reauthorize;
+mod reconcile;
 mod reserved;
 mod service;
 mod spool;

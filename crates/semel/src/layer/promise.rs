@@ -149,6 +149,12 @@ fn assumptions(route: &Route) -> Vec<String> {
             "the service behind has one effect for one key, however often it is sent".to_owned(),
         );
     }
+    if let Some(asked) = route.reconcile.as_ref().filter(|asked| asked.consistent) {
+        assumptions.push(format!(
+            "an operation that {} {} does not find, asked twice after the grace, has not happened",
+            asked.method, asked.target
+        ));
+    }
     if let Some(Reauthorize { method, path }) = &route.reauthorize {
         assumptions.push(format!(
             "who gets a success from {method} {path} may see the stored replies of its principal"

@@ -31,14 +31,14 @@ pub(super) fn question(route: &Route, request: &Parts) -> Option<Request<Body>> 
     Some(question)
 }
 
-fn at(target: &Uri, path: PathAndQuery) -> Uri {
+pub(super) fn at(target: &Uri, path: PathAndQuery) -> Uri {
     let mut target = target.clone().into_parts();
     target.path_and_query = Some(path.clone());
     Uri::from_parts(target).unwrap_or_else(|_| Uri::from(path))
 }
 
 /// All headers but those that speak of the body, of the key, or of a condition on the resource.
-fn of_the_sender(headers: &HeaderMap, route: &Route) -> HeaderMap {
+pub(super) fn of_the_sender(headers: &HeaderMap, route: &Route) -> HeaderMap {
     const OTHERS: [HeaderName; 6] = [
         header::TRANSFER_ENCODING,
         header::TRAILER,

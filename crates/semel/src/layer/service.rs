@@ -16,8 +16,9 @@ use super::meters::Meters;
 use super::path;
 use super::promise::Protection;
 use super::quota::Quotas;
+use super::reconcile::{Asks, ThroughInner};
 use super::twins::Twins;
-use crate::engine::Engine;
+use crate::engine::{Engine, LookUp, Reconciler};
 use crate::http::extract::{Keying, Within, keying};
 use crate::http::inquiry::Ways;
 use crate::http::routes::RoutesError;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) meters: Meters,
     pub(super) quotas: Quotas,
     pub(super) twins: Twins,
+    pub(super) asks: Asks,
 }
 
 impl SemelLayer {
@@ -45,8 +47,9 @@ impl SemelLayer {
     ///
     /// # Errors
     /// When a route could never keep its promise.
-    pub fn new(engine: Engine, protection: Protection) -> Result<Self, RoutesError> {
+    pub fn new(engine: Engine, mut protection: Protection) -> Result<Self, RoutesError> {
         protection.routes.check(engine.deadline())?;
+        protection.routes.name(&protection.service, engine.secret());
         let ways = Ways::of(&protection.routes);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -56,8 +59,30 @@ impl SemelLayer {
                 meters: Meters::new(),
                 quotas: Quotas::default(),
                 twins: Twins::new(),
+                asks: Asks::new(),
             }),
         })
+    }
+
+    /// What asks by itself about keys in doubt, through `inner`, on the routes that have a look-up
+    /// ([`Route::reconcile`]); [`Reconciler::start`] sets it off. Look-ups that need the caller's key are
+    /// not among them.
+    pub fn reconciler<S, RB>(&self, inner: &S) -> Reconciler
+    where
+        S: Service<Request<Body>, Response = Response<RB>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        RB: http_body::Body<Data = Bytes> + Send + 'static,
+        RB::Error: Into<BoxError>,
+    {
+        let (engine, routes) = (&self.shared.engine, &self.shared.protection.routes);
+        let all = routes.iter().map(|(_, route)| route).chain([routes.default_route()]);
+        let look_ups = all.filter_map(|route| {
+            let tag = route.policy.route?;
+            let look_up = ThroughInner::by_itself(route, engine.secret(), inner.clone())?;
+            Some((tag, Arc::new(look_up) as Arc<dyn LookUp>))
+        });
+        Reconciler::new(engine, look_ups)
     }
 }
 

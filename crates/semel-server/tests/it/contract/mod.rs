@@ -18,6 +18,7 @@ mod route_compare;
 mod route_inquiry;
 mod route_keys;
 mod route_outcomes;
+mod route_reconcile;
 mod scope;
 mod stored;
 mod streams;

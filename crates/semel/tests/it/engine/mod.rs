@@ -3,5 +3,6 @@
 mod claims;
 mod executions;
 mod keys;
+mod reconcile;
 mod settles;
 mod wrong_store;
