@@ -19,6 +19,7 @@ mod route_inquiry;
 mod route_keys;
 mod route_outcomes;
 mod route_reconcile;
+mod route_rerun;
 mod scope;
 mod stored;
 mod streams;

@@ -121,7 +121,15 @@ impl Upstream {
 
     /// Answers by `always`, which is given the request and how many effects there are with it.
     pub(crate) async fn with(always: impl Fn(&Seen, usize) -> Script + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), always).await
+    }
+
+    /// The same at an address: that of one that has ended.
+    pub(crate) async fn at(
+        addr: SocketAddr,
+        always: impl Fn(&Seen, usize) -> Script + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             seen: Mutex::default(),

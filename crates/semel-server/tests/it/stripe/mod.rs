@@ -124,3 +124,33 @@ async fn replies_lost_between_gateway_and_upstream_are_in_doubt_and_charged_once
     let listed = run(&["keys", "list", "--state", "in-doubt", "--json", "--admin", &admin]).await;
     assert_eq!((listed.code, listed.stdout.lines().count()), (Some(0), 2), "{}", listed.stderr);
 }
+
+#[tokio::test]
+async fn replies_lost_between_gateway_and_upstream_are_looked_up_when_the_shop_asks_again() {
+    let payments = Payments::start().await;
+    let wire = Losing::to(payments.addr, |_| true).await;
+    // Only replies to POST get lost, so look-ups are answered; by the shop's own credentials.
+    let semel = serve(wire.addr)
+        .file(
+            "[[route]]\npath = \"/v1/charges\"\nreconcile.found = \"/data/0\"
+reconcile.lookup = \"GET /v1/charges?limit=100&idempotency_key={derived_key}\"\n",
+        )
+        .start()
+        .await;
+    let key = |n: u32| format!("8e03978e-40d5-43dd-bc93-6894a57f{n:04}");
+    let orders = [format!("tea={}", key(1)), format!("cake={}", key(2))];
+    let orders = orders.each_ref().map(String::as_str);
+    for told in shop(semel.addr, &orders).await {
+        assert_eq!(told["http"], 409, "who began it is told that nobody knows: {told}");
+    }
+    // The shop asks again, as it is told to. Semel asks the service, and gives it the charge.
+    for told in shop(semel.addr, &orders).await {
+        let order = told["order"].as_str().unwrap();
+        assert_eq!((&told["amount"], &told["paid"]), (&1200.into(), &true.into()), "{told}");
+        assert_eq!(payments.times_charged(order), 1, "{order}");
+    }
+    assert_eq!(wire.posts(), 2, "what is in doubt is not sent again");
+    let admin = semel.admin.to_string();
+    let listed = run(&["keys", "list", "--state", "in-doubt", "--json", "--admin", &admin]).await;
+    assert_eq!((listed.code, listed.stdout.as_str()), (Some(0), ""), "{}", listed.stderr);
+}
