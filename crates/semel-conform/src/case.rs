@@ -6,6 +6,7 @@ use std::pin::Pin;
 use crate::behaviour::Behaviour;
 use crate::target::{SideEffectKind, Target};
 use crate::trial::Trial;
+use crate::wire::Http;
 
 /// How much a case weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +139,10 @@ pub enum Need {
     Sends(SideEffectKind),
     /// A page that tells what the API promises.
     Published,
+    /// That it speaks HTTP/1.1, whose framing the case is about.
+    Http1,
+    /// That it speaks HTTP/2, whose streams the case is about.
+    Http2,
 }
 
 impl Need {
@@ -168,6 +173,8 @@ impl Need {
             Self::RequiresMatch => "resource.requires-match".to_owned(),
             Self::Sends(kind) => format!("side-effect.{}", kind.name()),
             Self::Published => "published".to_owned(),
+            Self::Http1 => "http-1.1".to_owned(),
+            Self::Http2 => "http-2".to_owned(),
         }
     }
 
@@ -233,6 +240,10 @@ impl Need {
                 &format!("[[side_effect]] of kind {}", kind.name()),
             ),
             Self::Published => lacks(target.published.is_some(), "published"),
+            Self::Http1 => (target.address.http() != Http::One)
+                .then(|| "it is about the framing of HTTP/1.1, and HTTP/2 is spoken".to_owned()),
+            Self::Http2 => (target.address.http() != Http::Two)
+                .then(|| "it is about streams, and HTTP/1.1 has none".to_owned()),
         }
     }
 }

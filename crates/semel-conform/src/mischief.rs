@@ -1,8 +1,9 @@
 //! The network that a retry is made for: a proxy between the tester and the target that loses,
 //! cuts and holds what passes.
 //!
-//! It carries bytes and knows no HTTP. Where the target speaks TLS, it does too, so that what it loses is a reply
-//! and not a handshake. It never sends anything of its own, and never sends anything twice.
+//! It carries bytes, and knows of HTTP where a reply begins and where its body does. Where the target speaks TLS, it
+//! does too, and where it speaks HTTP/2, both sides have said how before: what it loses is a reply and not a
+//! handshake. It never sends anything of its own, and never sends anything twice.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::wire::{Address, Connection, Stream, WireError};
+use crate::wire::two::frame;
+use crate::wire::{Address, Connection, Http, Stream, WireError, head_end};
 
 /// Bytes under way between the tester and its proxy.
 const UNDER_WAY: usize = 64 * 1024;
@@ -22,10 +24,19 @@ pub enum Mischief {
     LoseReply,
     /// Delivers the first bytes of what the caller sends, then ends both connections.
     CutRequest(usize),
-    /// Delivers so many bytes of the reply, then ends both connections.
-    CutReply(usize),
+    /// Delivers so much of the reply, then ends both connections.
+    CutReply(Cut),
     /// Delivers the request, and keeps the reply back until the gate opens.
     HoldReply(Gate),
+}
+
+/// Where a reply is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Within its head.
+    Head,
+    /// So many bytes into its body; within the head of one that has none.
+    Body(usize),
 }
 
 /// A door that a case opens.
@@ -63,17 +74,19 @@ impl Passage {
         target: &Address,
         mischief: Mischief,
     ) -> Result<(Self, Connection), WireError> {
-        let server = target.stream().await?;
+        let mut connection = target.connect().await?;
+        let http = connection.http();
         let (tester, caller) = tokio::io::duplex(UNDER_WAY);
+        let server = connection.over(Box::new(tester));
         let carried = tokio::spawn(async move {
             match mischief {
-                Mischief::LoseReply => cut_reply(caller, server, 0).await,
-                Mischief::CutReply(bytes) => cut_reply(caller, server, bytes).await,
+                Mischief::LoseReply => cut_reply(caller, server, http, None).await,
+                Mischief::CutReply(cut) => cut_reply(caller, server, http, Some(cut)).await,
                 Mischief::CutRequest(bytes) => cut_request(caller, server, bytes).await,
                 Mischief::HoldReply(gate) => hold_reply(caller, server, gate).await,
             }
         });
-        Ok((Self(carried), Connection::new(tester)))
+        Ok((Self(carried), connection))
     }
 }
 
@@ -83,7 +96,10 @@ impl Drop for Passage {
     }
 }
 
-async fn cut_reply(caller: DuplexStream, server: Box<dyn Stream>, left: usize) {
+/// Bytes of a head that are delivered where it is cut.
+const OF_HEAD: usize = 10;
+
+async fn cut_reply(caller: DuplexStream, server: Box<dyn Stream>, http: Http, cut: Option<Cut>) {
     let (mut from_caller, mut to_caller) = split(caller);
     let (mut from_server, mut to_server) = split(server);
     // The request goes on being delivered while the reply is awaited.
@@ -92,14 +108,18 @@ async fn cut_reply(caller: DuplexStream, server: Box<dyn Stream>, left: usize) {
         std::future::pending::<()>().await;
     };
     let answer = async {
-        let mut left = left;
+        let mut came = Vec::new();
         let mut room = vec![0; 16 * 1024];
         while let Ok(n @ 1..) = from_server.read(&mut room).await {
-            let part = room.get(..n.min(left)).unwrap_or_default();
-            if to_caller.write_all(part).await.is_err() || n >= left {
+            came.extend_from_slice(room.get(..n).unwrap_or_default());
+            let (passes, ends) = match http {
+                Http::One => passed(&came, cut),
+                Http::Two => passed_frames(&came, cut),
+            };
+            if ends {
+                let _ = to_caller.write_all(came.get(..passes).unwrap_or_default()).await;
                 return;
             }
-            left -= n;
         }
     };
     tokio::select! {
@@ -107,6 +127,45 @@ async fn cut_reply(caller: DuplexStream, server: Box<dyn Stream>, left: usize) {
         () = answer => {}
         () = deliver => {}
     }
+}
+
+/// How many of the bytes that have come pass, and whether the reply is cut there. Until then none passes: all of
+/// them may belong to what is cut.
+fn passed(came: &[u8], cut: Option<Cut>) -> (usize, bool) {
+    match (cut, head_end(came)) {
+        (None, _) => (0, true),
+        (Some(Cut::Head | Cut::Body(0)), _) => (OF_HEAD, came.len() >= OF_HEAD),
+        (Some(Cut::Body(bytes)), Some(head)) => (head + bytes, came.len() >= head + bytes),
+        (Some(Cut::Body(_)), None) => (0, false),
+    }
+}
+
+/// The same of HTTP/2, where frames of the connection come between: those pass.
+fn passed_frames(came: &[u8], cut: Option<Cut>) -> (usize, bool) {
+    let (mut at, mut body) = (0, 0);
+    while let Some(head) = came.get(at..).and_then(frame::Head::read) {
+        let whole = at + frame::HEAD + head.length;
+        let of_head = at + OF_HEAD;
+        match (head.kind, cut) {
+            (frame::HEADERS | frame::CONTINUATION | frame::DATA | frame::RST_STREAM, None) => {
+                return (at, true);
+            }
+            (frame::HEADERS, Some(Cut::Head | Cut::Body(0))) => {
+                return (of_head, came.len() >= of_head);
+            }
+            (frame::HEADERS, Some(Cut::Body(_))) if head.has(frame::END_STREAM) => {
+                return (of_head, came.len() >= of_head);
+            }
+            (frame::DATA, Some(Cut::Body(bytes))) if body + head.length >= bytes => {
+                let end = at + frame::HEAD + (bytes - body);
+                return (end, came.len() >= end);
+            }
+            (frame::DATA, _) => body += head.length,
+            _ => {}
+        }
+        at = whole;
+    }
+    (0, false)
 }
 
 async fn cut_request(mut caller: DuplexStream, mut server: Box<dyn Stream>, mut left: usize) {
@@ -183,9 +242,29 @@ mod tests {
     async fn a_cut_reply_ends_where_it_is_cut() {
         let (address, _served) = server(OK).await;
         let (_passage, mut connection) =
-            Passage::open(&address, Mischief::CutReply(OK.len() - 1)).await.unwrap();
+            Passage::open(&address, Mischief::CutReply(Cut::Body(1))).await.unwrap();
         let got = connection.exchange(&Request::new("POST", "/"), "h").await;
-        assert!(matches!(got, Err(WireError::CutReply { .. })), "{got:?}");
+        let Err(WireError::CutReply { what }) = &got else { panic!("{got:?}") };
+        assert_eq!(what, "1 of 2 bytes in");
+    }
+
+    #[test]
+    fn where_a_reply_of_either_http_is_cut() {
+        assert_eq!(passed(OK.as_bytes(), None), (0, true));
+        assert_eq!(passed(OK.as_bytes(), Some(Cut::Head)), (OF_HEAD, true));
+        assert_eq!(passed(OK.as_bytes(), Some(Cut::Body(1))), (OK.len() - 1, true));
+        assert!(!passed(b"HTTP/1.1 200 OK\r\n", Some(Cut::Body(1))).1);
+        let mut frames = Vec::new();
+        // What the connection says of itself is no reply.
+        frame::write(&mut frames, 4, 1, 0, &[]);
+        assert_eq!(passed_frames(&frames, None), (0, false));
+        let settled = frames.len();
+        frame::write(&mut frames, frame::HEADERS, 4, 1, b"head");
+        assert_eq!(passed_frames(&frames, None), (settled, true));
+        assert_eq!(passed_frames(&frames, Some(Cut::Head)), (settled + OF_HEAD, true));
+        assert_eq!(passed_frames(&frames, Some(Cut::Body(2))), (0, false));
+        frame::write(&mut frames, frame::DATA, 1, 1, b"body");
+        assert_eq!(passed_frames(&frames, Some(Cut::Body(2))), (frames.len() - 2, true));
     }
 
     #[tokio::test]

@@ -57,6 +57,9 @@ fn unreachable(error: &WireError) -> String {
         WireError::TimedOut { seconds } => format!(
             "no connection was made within {seconds} s: start the target, or mend its url (https for TLS alone)"
         ),
+        error if error.disbelieved() => {
+            format!("{error}: --cacert FILE says whom to believe, --insecure to believe anybody")
+        }
         error => format!("{error}: start the target, or mend its url"),
     }
 }

@@ -92,6 +92,8 @@ pub struct Findings {
     pub target: String,
     /// Where it is.
     pub url: String,
+    /// Which HTTP was spoken with it, and what of TLS was not checked.
+    pub spoken: String,
     /// In the order of the list of cases.
     pub all: Vec<Finding>,
     /// As given.
@@ -228,7 +230,8 @@ pub async fn run_until(
     let place = |case: &Case| crate::cases::all().position(|c| c.id == case.id);
     all.sort_by_key(|finding: &Finding| place(finding.case));
     let requests = rig.requests.load(Ordering::Relaxed);
-    Ok(Findings { target: name, url, all, options, took: began.elapsed(), ended, requests })
+    let spoken = rig.target.address.spoken();
+    Ok(Findings { target: name, url, spoken, all, options, took: began.elapsed(), ended, requests })
 }
 
 /// Runs the cases: first those that bear others beside them.

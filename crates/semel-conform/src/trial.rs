@@ -606,7 +606,7 @@ impl Trial {
     /// Keeps a request for the report. One that is sent again is shown once, with how often.
     pub fn write_down(&self, request: &Request) {
         let target = self.target();
-        let curl = request.curl(&target.address.base(), &target.secrets());
+        let curl = request.curl(&target.address, &target.secrets());
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, times)) = sent.iter_mut().find(|(held, _)| *held == curl) {
             *times += 1;

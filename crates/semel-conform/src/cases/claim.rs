@@ -81,6 +81,11 @@ pub(super) const CASES: &[Case] = &[
         "An operation does not wait for another one that is in flight under another key.",
         "draft-ietf-httpapi-idempotency-key-header-07 §2.2: a key stands for its own operation alone"
     ),
+    case!(
+        "claim/streams-one-millisecond", Must, streams, needs: [Need::Http2],
+        "Of requests that end within one millisecond, on as many streams of one connection, one runs.",
+        "RFC 9113 §5: streams of one connection go on at the same time; Mastodon pull request 37879"
+    ),
 ];
 
 /// An operation that takes a while, where the target has one: duplicates meet it in flight.
@@ -121,15 +126,19 @@ async fn one_millisecond(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     let request = trial.request(&operation);
     trial.write_down(&request);
-    let bytes = request.bytes(&trial.target().address.authority());
-    let (most, last) = bytes.split_at(bytes.len().saturating_sub(1));
+    let host = trial.target().address.authority();
     let made = join_all((0..64).map(|_| trial.connect())).await;
     let made: Result<Vec<Connection>, WireError> = made.into_iter().collect();
     let broken = |error: WireError| Halt::Broken(error.to_string());
     let mut connections = made.map_err(broken)?;
+    let mut written = Vec::new();
     for connection in &mut connections {
+        written = connection.written(&request, &host);
+        let (most, _) = written.split_at(written.len().saturating_sub(1));
         trial.within(connection.write(most)).await.map_err(broken)?;
     }
+    // The same on each: none has sent anything before.
+    let (_, last) = written.split_at(written.len().saturating_sub(1));
     let began = Instant::now();
     for connection in &mut connections {
         trial.within(connection.write(last)).await.map_err(broken)?;
@@ -139,6 +148,40 @@ async fn one_millisecond(trial: &Trial) -> Outcome {
     let replies: Result<Vec<Reply>, Halt> =
         join_all(replies).await.into_iter().map(|got| trial.answered(got)).collect();
     let replies = replies?;
+    trial.expect_effects(&operation, 1).await?;
+    one_success(&replies).map(|_| ())
+}
+
+/// Streams that are let go at once, where the other side takes so many.
+const STREAMS: usize = 32;
+
+async fn streams(trial: &Trial) -> Outcome {
+    let broken = |error: WireError| Halt::Broken(error.to_string());
+    let operation = trial.operation();
+    let (request, host) = (trial.request(&operation), trial.target().address.authority());
+    let Some((last, most)) = request.body.split_last() else {
+        return Err(Halt::Skipped("the operation has no body that could be held back".into()));
+    };
+    trial.write_down(&request);
+    let mut connection = trial.connect().await.map_err(broken)?;
+    let n = connection.at_once(request.body.len(), STREAMS);
+    if n < 2 {
+        return Err(Halt::Skipped("the target takes one stream at a time".into()));
+    }
+    let (mut begun, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let (turn, head) = connection.begun(&request, &host);
+        begun.extend([head, connection.part(turn, most, false)].concat());
+        ends.extend(connection.part(turn, &[*last], true));
+    }
+    trial.within(connection.write(&begun)).await.map_err(broken)?;
+    let began = Instant::now();
+    trial.within(connection.write(&ends)).await.map_err(broken)?;
+    trial.note(format!("{n} streams were let go within {:?}", began.elapsed()));
+    let mut replies = Vec::new();
+    for _ in 0..n {
+        replies.push(trial.answered(trial.within(connection.reply(&request.method)).await)?);
+    }
     trial.expect_effects(&operation, 1).await?;
     one_success(&replies).map(|_| ())
 }

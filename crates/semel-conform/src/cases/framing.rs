@@ -11,7 +11,7 @@ use super::timing::{PAIRS, Samples};
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Need, Outcome, expect};
 use crate::trial::{Operation, Tenant, Trial, same_reply};
-use crate::wire::{Connection, Reply, Request};
+use crate::wire::{Connection, Http, Reply, Request};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
         "RFC 9112 §6.1 and §6.3; Pingora CVE-2026-2835"
     ),
     case!(
-        "framing/length-and-chunked-closes", Should, length_and_chunked_closes, needs: [],
+        "framing/length-and-chunked-closes", Should, length_and_chunked_closes, needs: [Need::Http1],
         "After a request with a length and with chunks the connection is closed: what its length still covers does not run.",
         "RFC 9112 §6.1: the server closes the connection after responding to such a request"
     ),
@@ -100,18 +100,22 @@ async fn next(trial: &Trial, connection: &mut Connection, method: &str) -> Optio
     reply.ok().and_then(Result::ok)
 }
 
-/// Writes the bytes on a connection of their own. What could not be written does not matter: a server
-/// may refuse before it has read.
-async fn wrote(trial: &Trial, bytes: &[u8]) -> Result<Connection, Halt> {
-    let connected = trial.connect().await;
-    let mut connection = connected.map_err(|error| Halt::Broken(error.to_string()))?;
-    let _ = connection.write(bytes).await;
+/// Writes the requests on a connection of their own, all at once. What could not be written does not matter: a
+/// server may refuse before it has read.
+async fn wrote(trial: &Trial, requests: &[&Request]) -> Result<Connection, Halt> {
+    let mut connection = connected(trial).await?;
+    let host = trial.target().address.authority();
+    let mut bytes = Vec::new();
+    for request in requests {
+        trial.write_down(request);
+        bytes.extend(connection.written(request, &host));
+    }
+    let _ = connection.write(&bytes).await;
     Ok(connection)
 }
 
-fn written(trial: &Trial, request: &Request) -> Vec<u8> {
-    trial.write_down(request);
-    request.bytes(&trial.target().address.authority())
+async fn connected(trial: &Trial) -> Result<Connection, Halt> {
+    trial.connect().await.map_err(|error| Halt::Broken(error.to_string()))
 }
 
 /// Expects that what came second on a connection is the reply to this operation; a connection that
@@ -126,9 +130,8 @@ async fn its_own_reply(trial: &Trial, operation: &Operation, reply: Option<Reply
 async fn replay_then_next(trial: &Trial) -> Outcome {
     let (operation, following) = (trial.operation(), trial.operation());
     trial.succeed(&operation).await?;
-    let mut bytes = written(trial, &trial.request(&operation));
-    bytes.extend(written(trial, &trial.request(&following)));
-    let mut connection = wrote(trial, &bytes).await?;
+    let requests = [&trial.request(&operation), &trial.request(&following)];
+    let mut connection = wrote(trial, &requests).await?;
     next(trial, &mut connection, "POST").await;
     let second = next(trial, &mut connection, "POST").await;
     if trial.target().effects.by_operation() {
@@ -145,8 +148,7 @@ async fn body_never_a_request(trial: &Trial) -> Outcome {
     let (operation, hidden) = (trial.operation(), trial.operation());
     trial.succeed(&operation).await?;
     let body = trial.request(&hidden).bytes(&trial.target().address.authority());
-    let bytes = written(trial, &trial.request(&operation).body(body));
-    let mut connection = wrote(trial, &bytes).await?;
+    let mut connection = wrote(trial, &[&trial.request(&operation).body(body)]).await?;
     next(trial, &mut connection, "POST").await;
     trial.pause(trial.units(2)).await;
     trial.expect_effects_in(&[(&operation, 1), (&hidden, 0)]).await
@@ -154,8 +156,8 @@ async fn body_never_a_request(trial: &Trial) -> Outcome {
 
 async fn pipelined(trial: &Trial) -> Outcome {
     let operation = trial.operation();
-    let one = written(trial, &trial.request(&operation));
-    let mut connection = wrote(trial, &[one.clone(), one].concat()).await?;
+    let one = trial.request(&operation);
+    let mut connection = wrote(trial, &[&one, &one]).await?;
     let first = next(trial, &mut connection, "POST").await;
     next(trial, &mut connection, "POST").await;
     if !first.is_some_and(|reply| reply.success()) {
@@ -178,20 +180,17 @@ fn in_chunks(body: &[u8]) -> Vec<u8> {
 }
 
 /// The operation in chunks, and with a length that covers so many bytes more.
-fn doubly_framed(trial: &Trial, operation: &Operation, beyond: usize) -> Vec<u8> {
+fn doubly_framed(trial: &Trial, operation: &Operation, beyond: usize) -> Request {
     let request = trial.request(operation);
     let body = in_chunks(&request.body);
     let length = (body.len() + beyond).to_string();
-    let request =
-        request.set("Content-Length", length).set("Transfer-Encoding", "chunked").body(body);
-    written(trial, &request)
+    request.set("Content-Length", length).set("Transfer-Encoding", "chunked").body(body)
 }
 
 async fn length_and_chunked(trial: &Trial) -> Outcome {
     let (operation, following) = (trial.operation(), trial.operation());
-    let mut bytes = doubly_framed(trial, &operation, 0);
-    bytes.extend(written(trial, &trial.request(&following)));
-    let mut connection = wrote(trial, &bytes).await?;
+    let requests = [&doubly_framed(trial, &operation, 0), &trial.request(&following)];
+    let mut connection = wrote(trial, &requests).await?;
     next(trial, &mut connection, "POST").await;
     let second = next(trial, &mut connection, "POST").await;
     if !trial.target().effects.by_operation() {
@@ -205,10 +204,10 @@ async fn length_and_chunked(trial: &Trial) -> Outcome {
 
 async fn length_and_chunked_closes(trial: &Trial) -> Outcome {
     let (operation, hidden) = (trial.operation(), trial.operation());
-    let tail = written(trial, &trial.request(&hidden));
-    let mut bytes = doubly_framed(trial, &operation, tail.len());
-    bytes.extend(tail);
-    let mut connection = wrote(trial, &bytes).await?;
+    let tail = trial.request(&hidden);
+    let beyond = tail.bytes(&trial.target().address.authority()).len();
+    let requests = [&doubly_framed(trial, &operation, beyond), &tail];
+    let mut connection = wrote(trial, &requests).await?;
     next(trial, &mut connection, "POST").await;
     next(trial, &mut connection, "POST").await;
     trial.linger(2).await;
@@ -226,7 +225,7 @@ async fn two_lengths(trial: &Trial) -> Outcome {
         .add("Content-Length", length.to_string())
         .add("Content-Length", body.len().to_string())
         .body(body);
-    let mut connection = wrote(trial, &written(trial, &request)).await?;
+    let mut connection = wrote(trial, &[&request]).await?;
     let reply = next(trial, &mut connection, "POST").await;
     trial.pause(trial.units(2)).await;
     trial.expect_effects_in(&[(&operation, 0), (&hidden, 0)]).await?;
@@ -337,9 +336,13 @@ async fn chunked(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&operation);
-    let body = in_chunks(&request.body);
-    let request = request.set("Transfer-Encoding", "chunked").body(body);
-    let again = trial.send_request(&request).await?;
+    let again = match trial.target().address.http() {
+        Http::One => {
+            let body = in_chunks(&request.body);
+            trial.send_request(&request.set("Transfer-Encoding", "chunked").body(body)).await?
+        }
+        Http::Two => in_parts(trial, &request).await?,
+    };
     if matches!(again.status, 411 | 501) {
         return Err(Halt::Skipped(format!("the target takes no chunks: {}", again.brief())));
     }
@@ -347,19 +350,32 @@ async fn chunked(trial: &Trial) -> Outcome {
     same_reply(&first, &again)
 }
 
+/// Sends a request without a length, its body in two parts.
+async fn in_parts(trial: &Trial, request: &Request) -> Result<Reply, Halt> {
+    trial.write_down(request);
+    let mut connection = connected(trial).await?;
+    let (turn, head) = connection.begun(request, &trial.target().address.authority());
+    let (one, two) = request.body.split_at(request.body.len() / 2);
+    let parts = [head, connection.part(turn, one, false), connection.part(turn, two, true)];
+    let _ = connection.write(&parts.concat()).await;
+    trial.answered(trial.within(connection.reply(&request.method)).await)
+}
+
 async fn expect_continue(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     let first = trial.succeed(&operation).await?;
     let request = trial.request(&operation).set("Expect", "100-continue");
     trial.write_down(&request);
-    let head = request.head(&trial.target().address.authority());
-    let mut connection = wrote(trial, &head).await?;
+    let mut connection = connected(trial).await?;
+    let (turn, head) = connection.begun(&request, &trial.target().address.authority());
+    let _ = connection.write(&head).await;
     // Whether or not it says 100: a client goes on after a while (RFC 9110 §10.1.1).
     let early = tokio::time::timeout(trial.units(5), connection.reply("POST")).await;
     let again = match early {
         Ok(reply) => reply.ok(),
         Err(_) => {
-            let _ = connection.write(&request.body).await;
+            let body = connection.part(turn, &request.body, true);
+            let _ = connection.write(&body).await;
             next(trial, &mut connection, "POST").await
         }
     };

@@ -8,9 +8,9 @@ use super::case;
 use super::claim::one_success;
 use crate::behaviour::Behaviour;
 use crate::case::{Case, Halt, Need, Outcome, expect};
-use crate::mischief::{Gate, Mischief, Passage};
+use crate::mischief::{Cut, Gate, Mischief, Passage};
 use crate::trial::{Operation, Trial, same_reply};
-use crate::wire::{Reply, WireError};
+use crate::wire::{Connection, Reply, WireError};
 
 pub(super) const CASES: &[Case] = &[
     case!(
@@ -70,12 +70,30 @@ pub(super) const CASES: &[Case] = &[
         "A caller that gives up early and sends again, five times, has one effect and its reply in the end.",
         "a caller of 2026 that waited 2 s for what took 3 s, and tried again"
     ),
+    case!(
+        "lost/stream-reset-before-effect", Must, reset_before_effect,
+        needs: [Need::Http2, Need::Behaves(Behaviour::Slow)],
+        "When the caller resets its stream while its operation runs, a retry on the same connection gets its reply and there is one effect.",
+        "RFC 9113 §8.1 and §5.4.2: CANCEL ends a stream and no operation; a published library dropped the handler and ran again"
+    ),
+    case!(
+        "lost/stream-reset-after-effect", Must, reset_after_effect,
+        needs: [Need::Http2, Need::Behaves(Behaviour::SlowAfter)],
+        "When the caller resets its stream after the effect and before the reply, a retry on the same connection gets it and nothing happens again.",
+        "RFC 9113 §5.4.2; handlers that run on the stream's own task and are dropped with it"
+    ),
+    case!(
+        "lost/stream-reset-in-body", Must, reset_in_body, needs: [Need::Http2],
+        "A request whose stream is reset within its body has no effect, and the whole one then runs once on the same connection.",
+        "RFC 9113 §8.1: a request ends with END_STREAM; RFC 9110 §8: an incomplete request is not to be acted on"
+    ),
 ];
 
 /// Sends an operation whose reply the network loses, or cuts.
 pub(super) async fn lose(trial: &Trial, operation: &Operation, mischief: Mischief) -> Outcome {
     match trial.through(operation, mischief).await {
         Err(WireError::NoReply | WireError::CutReply { .. } | WireError::Broke(_)) => Ok(()),
+        Err(error) if error.by_protocol() => Ok(()),
         Ok(reply) => {
             let why = format!("the reply came through the tester's bad network: {}", reply.brief());
             Err(Halt::Inconclusive(why))
@@ -105,7 +123,7 @@ async fn reply_cut(trial: &Trial) -> Outcome {
     // Another operation tells how long such a reply is.
     let like = trial.aside().await?;
     let operation = trial.operation();
-    lose(trial, &operation, Mischief::CutReply(within_body(&like))).await?;
+    lose(trial, &operation, Mischief::CutReply(Cut::Body(like.body.len() / 2))).await?;
     let reply = regain(trial, &operation).await?;
     let (whole, got) = (like.body.len(), reply.body.len());
     expect(
@@ -113,16 +131,6 @@ async fn reply_cut(trial: &Trial) -> Outcome {
         format!("a body of about {whole} bytes"),
         format!("one of {got} bytes"),
     )
-}
-
-/// How many bytes of such a reply end within its body, near enough; of one without a body, within its
-/// head.
-fn within_body(reply: &Reply) -> usize {
-    let status = http::StatusCode::from_u16(reply.status).ok();
-    let reason = status.and_then(|status| status.canonical_reason()).map_or(0, str::len);
-    let lines = reply.headers.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len());
-    let head = "HTTP/1.1 200 \r\n\r\n".len() + reason + lines.sum::<usize>();
-    if reply.body.is_empty() { head / 2 } else { head + reply.body.len() / 2 }
 }
 
 async fn reply_held(trial: &Trial) -> Outcome {
@@ -134,7 +142,8 @@ async fn reply_held(trial: &Trial) -> Outcome {
     let held = Mischief::HoldReply(gate.clone());
     let opened = trial.within(Passage::open(address, held)).await;
     let (_passage, mut connection) = opened.map_err(broken)?;
-    connection.write(&request.bytes(&address.authority())).await.map_err(broken)?;
+    let bytes = connection.written(&request, &address.authority());
+    connection.write(&bytes).await.map_err(broken)?;
     trial.effect_happens(&operation).await?;
     let again = regain(trial, &operation).await?;
     gate.open();
@@ -152,7 +161,7 @@ pub(super) async fn leave(
     let request = trial.request(operation);
     trial.write_down(&request);
     let mut connection = trial.connect().await.map_err(broken)?;
-    let bytes = request.bytes(&trial.target().address.authority());
+    let bytes = connection.written(&request, &trial.target().address.authority());
     trial.within(connection.write(&bytes)).await.map_err(broken)?;
     match after {
         Some(time) => trial.pause(time).await,
@@ -190,21 +199,24 @@ async fn leaves_in_body(trial: &Trial) -> Outcome {
     if request.body.len() < 2 {
         return Err(Halt::Skipped("the operation has no body that could be cut".into()));
     }
-    let head = request.head(&trial.target().address.authority()).len();
+    let address = &trial.target().address;
+    let head = address.http().head_length(&request, &address.authority());
     cut_then_whole(trial, &operation, head + request.body.len() / 2).await
 }
 
 async fn leaves_in_head(trial: &Trial) -> Outcome {
     let operation = trial.operation();
-    let head = trial.request(&operation).head(&trial.target().address.authority());
-    cut_then_whole(trial, &operation, head.len().saturating_sub(3)).await
+    let address = &trial.target().address;
+    let head = address.http().head_length(&trial.request(&operation), &address.authority());
+    cut_then_whole(trial, &operation, head.saturating_sub(3)).await
 }
 
 async fn leaves_anywhere(trial: &Trial) -> Outcome {
-    let host = trial.target().address.authority();
+    let address = &trial.target().address;
+    let (http, host) = (address.http(), address.authority());
     let attempts = (0..6).map(|_| {
         let operation = trial.operation();
-        let length = trial.request(&operation).bytes(&host).len();
+        let length = http.length(&trial.request(&operation), &host);
         let point = usize::try_from(trial.chance(length as u64)).unwrap_or_default() + 1;
         (operation, point, length)
     });
@@ -258,19 +270,56 @@ async fn impatient_caller(trial: &Trial) -> Outcome {
     trial.expect_effects(&operation, 1).await
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn a_cut_falls_within_the_body() {
-        let raw =
-            "HTTP/1.1 201 Created\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nbody";
-        let headers = [("content-type", "text/plain"), ("content-length", "4")];
-        let headers = headers.map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec())).to_vec();
-        let reply = Reply { status: 201, headers, body: Bytes::from_static(b"body") };
-        assert_eq!(within_body(&reply), raw.len() - 2);
+/// Sends an operation, resets its stream after some time or after its effect, and retries on the same connection.
+async fn reset(trial: &Trial, operation: &Operation, after: Option<Duration>) -> Outcome {
+    let broken = |error: WireError| Halt::Broken(error.to_string());
+    let (request, host) = (trial.request(operation), trial.target().address.authority());
+    trial.write_down(&request);
+    let mut connection = trial.connect().await.map_err(broken)?;
+    let (turn, head) = connection.begun(&request, &host);
+    let bytes = [head, connection.part(turn, &request.body, true)].concat();
+    trial.within(connection.write(&bytes)).await.map_err(broken)?;
+    match after {
+        Some(time) => trial.pause(time).await,
+        None => trial.effect_happens(operation).await?,
     }
+    connection.reset(turn).await.map_err(broken)?;
+    retried_on(trial, operation, &mut connection).await
+}
+
+/// Sends the operation on the connection that one of its streams left, and regains its reply on others.
+async fn retried_on(trial: &Trial, operation: &Operation, connection: &mut Connection) -> Outcome {
+    let request = trial.request(operation);
+    trial.write_down(&request);
+    let again = trial.answered(trial.exchange(connection, &request).await)?;
+    let reply = regain(trial, operation).await?;
+    one_success(&[again, reply]).map(|_| ())
+}
+
+async fn reset_before_effect(trial: &Trial) -> Outcome {
+    let operation = trial.operation().behaving(Behaviour::Slow);
+    reset(trial, &operation, Some(trial.units(2))).await
+}
+
+async fn reset_after_effect(trial: &Trial) -> Outcome {
+    reset(trial, &trial.operation().behaving(Behaviour::SlowAfter), None).await
+}
+
+async fn reset_in_body(trial: &Trial) -> Outcome {
+    let broken = |error: WireError| Halt::Broken(error.to_string());
+    let operation = trial.operation();
+    let (request, host) = (trial.request(&operation), trial.target().address.authority());
+    let half = request.body.get(..request.body.len() / 2).unwrap_or_default();
+    if half.is_empty() {
+        return Err(Halt::Skipped("the operation has no body that could be cut".into()));
+    }
+    let mut connection = trial.connect().await.map_err(broken)?;
+    let (turn, head) = connection.begun(&request, &host);
+    let bytes = [head, connection.part(turn, half, false)].concat();
+    trial.within(connection.write(&bytes)).await.map_err(broken)?;
+    connection.reset(turn).await.map_err(broken)?;
+    trial.linger(2).await;
+    let count = trial.effects(&operation).await?;
+    expect(count == 0, "no effect of half a request", format!("{count} effects"))?;
+    retried_on(trial, &operation, &mut connection).await
 }

@@ -149,6 +149,26 @@ pub(super) struct ApiArgs {
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
 
+    /// Which HTTP is spoken: what a target with TLS picks, or this one alone; 2 on http:// with no word before
+    #[arg(long, value_name = "VERSION", value_parser = ["auto", "1.1", "2"])]
+    pub(super) http: Option<String>,
+
+    /// Believe certificates of those in this file (PEM) alone
+    #[arg(long, value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
+
+    /// Believe any certificate
+    #[arg(long, conflicts_with = "cacert")]
+    pub(super) insecure: bool,
+
+    /// The tester's own certificates (PEM), for a target that asks for one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+
+    /// The key of --cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
+
     /// How the operation is sent
     #[arg(long, value_name = "METHOD", default_value = "POST", requires = "url")]
     pub(super) method: String,

@@ -10,7 +10,7 @@ use super::{Refusal, output};
 use crate::nearest::nearest;
 use crate::sample::{self, Sample};
 use crate::target::{self, Target};
-use crate::wire::Secret;
+use crate::wire::{Secret, Wanted};
 
 /// What is tested.
 pub(super) struct Source {
@@ -30,17 +30,35 @@ pub(super) async fn find(args: &RunArgs, program: &str) -> Result<Source, Refusa
     let api = &args.api;
     let command = command(args, program);
     if let Some(path) = &api.target {
-        return Ok(Source { target: target::read(path)?, command, sample: None });
+        return Ok(Source { target: spoken_to(target::read(path)?, api)?, command, sample: None });
     }
     if let Some(name) = &api.sample {
         let Some(started) = sample::start_named(name, args.unit).await else {
             return Err(no_sample(name));
         };
         let sample = started.map_err(|error| Refusal(format!("the sample: {error}")))?;
-        let target = target::parse(&sample.target)?;
+        let target = spoken_to(target::parse(&sample.target)?, api)?;
         return Ok(Source { target, command, sample: Some(sample) });
     }
     Ok(Source { target: target::parse(&text(api)?)?, command, sample: None })
+}
+
+/// The target, spoken to as the flags say: each stands above the file's word.
+fn spoken_to(target: Target, api: &ApiArgs) -> Result<Target, Refusal> {
+    let mut transport = target.transport.clone();
+    if let Some(wanted) = api.http.as_deref().and_then(Wanted::named) {
+        transport.http = wanted;
+    }
+    if let Some(path) = &api.cacert {
+        (transport.cacert, transport.insecure) = (Some(path.clone()), false);
+    }
+    if api.insecure {
+        (transport.cacert, transport.insecure) = (None, true);
+    }
+    if let (Some(cert), Some(key)) = (&api.cert, &api.key) {
+        transport.identity = Some((cert.clone(), key.clone()));
+    }
+    Ok(target.over(transport)?)
 }
 
 fn no_sample(name: &str) -> Refusal {
@@ -76,6 +94,19 @@ fn text(api: &ApiArgs) -> Result<String, Refusal> {
     let mut file = Table::new();
     file.insert("url".into(), url.clone().into());
     file.insert("key_header".into(), api.key_header.clone().into());
+    if let Some(http) = &api.http {
+        file.insert("http".into(), http.clone().into());
+    }
+    let files = [("cacert", &api.cacert), ("cert", &api.cert), ("key", &api.key)];
+    let given = files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?)));
+    let mut tls: Table =
+        given.map(|(name, path)| (name.to_owned(), path.display().to_string().into())).collect();
+    if api.insecure {
+        tls.insert("insecure".into(), true.into());
+    }
+    if !tls.is_empty() {
+        file.insert("tls".into(), tls.into());
+    }
     let (operation_headers, all_headers) = headers(&api.header)?;
     if !all_headers.is_empty() {
         let tenant = Table::from_iter([("headers".to_owned(), Value::Table(all_headers))]);
@@ -145,6 +176,10 @@ fn command(args: &RunArgs, program: &str) -> String {
     flag("--target", api.target.as_ref().map(path));
     flag("--sample", api.sample.clone());
     flag("--url", api.url.clone());
+    flag("--http", api.http.clone());
+    flag("--cacert", api.cacert.as_ref().map(path));
+    flag("--cert", api.cert.as_ref().map(path));
+    flag("--key", api.key.as_ref().map(path));
     flag("--method", Some(api.method.clone()).filter(|method| method != "POST"));
     flag("--path", api.path.clone());
     flag("--body", api.body.clone());
@@ -159,6 +194,9 @@ fn command(args: &RunArgs, program: &str) -> String {
         Some(args.timeout.as_millis()).filter(|ms| *ms != 30_000).map(|ms| format!("{ms}ms")),
     );
     flag("--i-may-test-this-host", args.i_may_test_this_host.clone());
+    if api.insecure {
+        parts.push("--insecure".to_owned());
+    }
     parts.extend(api.header.iter().map(|line| format!("--header {}", shown(line))));
     parts.join(" ")
 }

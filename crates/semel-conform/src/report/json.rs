@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Judged, Report, Tally, verdict};
 use crate::case::{Harm, Level, Verdict};
 use crate::run::{Ended, Options};
+use crate::wire::Http;
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
@@ -43,6 +44,9 @@ struct File {
     tester: String,
     target: String,
     url: String,
+    /// Reports of before HTTP/2 was spoken have none.
+    #[serde(default = "of_old")]
+    spoken: String,
     began: u64,
     took_ms: u64,
     ended: String,
@@ -50,6 +54,10 @@ struct File {
     command: String,
     options: OptionsFile,
     cases: Vec<CaseFile>,
+}
+
+fn of_old() -> String {
+    Http::One.to_string()
 }
 
 #[derive(Deserialize, Serialize)]
@@ -143,6 +151,7 @@ pub fn read(text: &str) -> Result<Report, ReportError> {
         tester: file.tester,
         target: file.target,
         url: file.url,
+        spoken: file.spoken,
         began: file.began,
         took: Duration::from_millis(file.took_ms),
         ended,
@@ -174,6 +183,7 @@ fn file(report: &Report) -> File {
         tester: report.tester.clone(),
         target: report.target.clone(),
         url: report.url.clone(),
+        spoken: report.spoken.clone(),
         began: report.began,
         took_ms: millis(report.took),
         ended: report.ended.name().to_owned(),
@@ -285,6 +295,12 @@ mod tests {
         let back = read(&text).unwrap();
         assert_eq!(format!("{back:?}"), format!("{report:?}"));
         assert_eq!(write(&back), text);
+    }
+
+    #[test]
+    fn a_report_that_names_no_http_is_of_the_first_one() {
+        let text = write(&one_of_each()).replace("  \"spoken\": \"HTTP/2\",\n", "");
+        assert_eq!(read(&text).unwrap().spoken, "HTTP/1.1");
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub fn write(report: &Report) -> String {
         total.add(counts);
     }
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" {total} time=\"{:.3}\">\n{suites}</testsuites>\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}, {}\" {total} time=\"{:.3}\">\n{suites}</testsuites>\n",
         escaped(&report.target),
+        escaped(&report.spoken),
         report.took.as_secs_f64()
     )
 }

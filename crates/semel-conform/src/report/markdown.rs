@@ -29,8 +29,9 @@ fn one(report: &Report) -> String {
     );
     let _ = writeln!(
         out,
-        "{tally}. {} on {}, {:.0} s, {} requests, seed {}.",
+        "{tally}. {} by {} on {}, {:.0} s, {} requests, seed {}.",
         cell(&report.url),
+        cell(&report.spoken),
         date(report.began),
         report.took.as_secs_f64(),
         report.requests,

@@ -26,6 +26,8 @@ pub struct Report {
     pub target: String,
     /// Where it is.
     pub url: String,
+    /// Which HTTP was spoken with it, and what of TLS was not checked.
+    pub spoken: String,
     /// When the run began, in seconds since 1970, by the tester's clock.
     pub began: u64,
     /// How long the run took.
@@ -87,6 +89,7 @@ impl Report {
             tester: format!("semel-conform {}", env!("CARGO_PKG_VERSION")),
             target: findings.target.clone(),
             url: findings.url.clone(),
+            spoken: findings.spoken.clone(),
             began,
             took: findings.took,
             ended: findings.ended,
@@ -294,6 +297,7 @@ pub(crate) mod tests {
             tester: "semel-conform 0".to_owned(),
             target: "Charges <&> \"co\"".to_owned(),
             url: "http://127.0.0.1:9000".to_owned(),
+            spoken: "HTTP/2".to_owned(),
             began: 1_795_508_701,
             took: Duration::from_secs(12),
             ended: Ended::Whole,

@@ -53,7 +53,12 @@ impl Paint {
 /// The summary: topics, what did not hold, what could not be told, what was skipped, and the end.
 #[must_use]
 pub fn write(report: &Report, paint: Paint) -> String {
-    let mut out = format!("\n{}  {}\n\n", paint.strong(&report.target), report.url);
+    let mut out = format!(
+        "\n{}  {}  {}\n\n",
+        paint.strong(&report.target),
+        report.url,
+        paint.faint(&report.spoken)
+    );
     for (topic, cases) in by_topic(&report.cases) {
         out.push_str(&topic_line(topic, &cases, paint));
     }
@@ -200,6 +205,7 @@ mod tests {
             Paint(false),
         );
         for part in [
+            "Charges <&> \"co\"  http://127.0.0.1:9000  HTTP/2\n",
             "  ● replay     A retry after the reply                 1 passed\n",
             "  ✕ claim      Requests at the same time               1 failed\n",
             "  ✕ MUST claim/b\n      claim/b holds.\n      a source\n      expected  one effect\n      observed  2 effects\n",

@@ -2,14 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -121,10 +125,35 @@ where
     F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
 {
     let service = service_fn(move |request| whole(request, handle.clone()));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new());
-    // A caller that leaves is no fault of the server's.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    let (handlers, mut begun) = mpsc::unbounded_channel();
+    let mut http = auto::Builder::new(Handlers(handlers));
+    http.http1().timer(TokioTimer::new());
+    http.http2().timer(TokioTimer::new());
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut handled = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            // A caller that leaves is no fault of the server's.
+            _ = &mut served => return,
+            Some(handler) = begun.recv() => handled.push(handler),
+            Some(()) = handled.next() => {}
+        }
+    }
+}
+
+/// What an HTTP/2 connection runs for its streams: it ends with the connection, as in HTTP/1.1, so that nothing goes
+/// on which was to be cut.
+#[derive(Clone)]
+struct Handlers(mpsc::UnboundedSender<Handler>);
+
+type Handler = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Handlers {
+    fn execute(&self, handler: F) {
+        // A connection that is gone runs nothing more.
+        let _ = self.0.send(Box::pin(handler));
+    }
 }
 
 async fn whole<H, F>(request: Request<Incoming>, handle: H) -> Result<Response<AppBody>, Broken>
@@ -132,7 +161,14 @@ where
     H: Fn(Request<Bytes>) -> F,
     F: Future<Output = Result<Response<AppBody>, Broken>> + Send + 'static,
 {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // HTTP/2 says the host beside the path: from here on it stands where HTTP/1.1 has it.
+    if let Some(authority) = parts.uri.authority().filter(|_| parts.version == Version::HTTP_2) {
+        let host = HeaderValue::try_from(authority.as_str());
+        let path = parts.uri.path_and_query().cloned().map(Uri::from);
+        parts.headers.insert(header::HOST, host.expect("an authority is printable"));
+        parts.uri = path.unwrap_or_default();
+    }
     match Limited::new(body, BODY_MAX).collect().await {
         Ok(body) => handle(Request::from_parts(parts, body.to_bytes())).await,
         Err(_) => {

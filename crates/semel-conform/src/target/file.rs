@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::behaviour::Behaviour;
 use crate::nearest::nearest;
-use crate::wire::{Address, AddressError};
+use crate::wire::{Address, AddressError, Transport, TransportError, Wanted};
 
 /// Why a target file describes nothing that can be tested.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub enum TargetError {
     /// A URL.
     #[error("url: {0}")]
     Url(#[from] AddressError),
+    /// How it is to be spoken to.
+    #[error("tls: {0}")]
+    Tls(#[from] TransportError),
     /// A template.
     #[error("{place}: {error}")]
     Template {
@@ -57,6 +60,8 @@ pub enum TargetError {
 struct File {
     name: Option<String>,
     url: String,
+    http: Option<String>,
+    tls: Option<TlsFile>,
     key_header: Option<String>,
     read: Option<String>,
     published: Option<String>,
@@ -78,6 +83,16 @@ struct File {
     resource: Option<ResourceFile>,
     #[serde(default)]
     side_effect: Vec<SideEffectFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    cacert: Option<PathBuf>,
+    #[serde(default)]
+    insecure: bool,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -208,10 +223,12 @@ pub fn parse(text: &str) -> Result<Target, TargetError> {
     let probe = |path: &str| origin.then(|| path.to_owned());
     let read = file.read.or_else(|| probe("/charges?reference={unique}"));
     let read = read.map(|text| path("read", &text)).transpose()?;
+    let transport = transport(file.http.as_deref(), file.tls)?;
     let resource_file = file.resource.or_else(|| origin.then(document));
     Ok(Target {
         name: file.name.unwrap_or_else(|| file.url.clone()),
-        address: Address::parse(&file.url)?,
+        address: Address::parse(&file.url)?.over(&transport)?,
+        transport,
         key_header: file.key_header.unwrap_or_else(|| "Idempotency-Key".to_owned()),
         operation,
         behaviours,
@@ -228,6 +245,28 @@ pub fn parse(text: &str) -> Result<Target, TargetError> {
         resource: resource_file.map(resource).transpose()?,
         side_effects: file.side_effect.into_iter().map(side_effect).collect::<Result<_, _>>()?,
     })
+}
+
+fn transport(http: Option<&str>, tls: Option<TlsFile>) -> Result<Transport, TargetError> {
+    let http = match http {
+        None => Wanted::default(),
+        Some(name) => Wanted::named(name).ok_or_else(|| {
+            let what = format!("`{name}` is no HTTP of the tester's: write auto, 1.1 or 2");
+            TargetError::Value { place: "http".to_owned(), what }
+        })?,
+    };
+    let Some(TlsFile { cacert, insecure, cert, key }) = tls else {
+        return Ok(Transport { http, ..Transport::default() });
+    };
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => {
+            let what = "a certificate and its key come together: say tls.cert and tls.key";
+            return Err(TargetError::Value { place: "tls".to_owned(), what: what.to_owned() });
+        }
+    };
+    Ok(Transport { http, cacert, insecure, identity })
 }
 
 /// An unknown key gets the nearest known one beside it.

@@ -16,7 +16,7 @@ pub use file::{TargetError, parse, read};
 pub use template::{NAMES, Template, TemplateError, Values};
 
 use crate::behaviour::Behaviour;
-use crate::wire::{Address, Secret};
+use crate::wire::{Address, Secret, Transport, TransportError};
 
 /// A description of an API.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Target {
     pub name: String,
     /// Where it is.
     pub address: Address,
+    /// How it is spoken to: what the address goes by.
+    pub transport: Transport,
     /// The request header that bears the key.
     pub key_header: String,
     /// How the operation is sent.
@@ -200,6 +202,16 @@ pub enum Sent {
 }
 
 impl Target {
+    /// The same, spoken to in this way.
+    ///
+    /// # Errors
+    /// When it cannot be spoken to so.
+    pub fn over(mut self, transport: Transport) -> Result<Self, TransportError> {
+        self.address = self.address.over(&transport)?;
+        self.transport = transport;
+        Ok(self)
+    }
+
     /// The headers that say who sends: no report shows their values.
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {

@@ -1,20 +1,21 @@
 //! Where a target is, and how a connection to it is made.
 
+use std::io::Error;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use super::connection::{Connection, Stream, WireError};
+use super::transport::{Means, Transport, TransportError};
+use super::{Connection, Http, WireError};
 
-/// The scheme, host and port of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The scheme, host and port of a target, and how it is spoken to.
+#[derive(Clone, Debug)]
 pub struct Address {
     tls: bool,
     host: String,
     port: u16,
+    means: Arc<Means>,
 }
 
 /// Why a URL names no target.
@@ -76,7 +77,7 @@ impl Address {
         if name.is_empty() {
             return Err(host());
         }
-        Ok(Self { tls, host: name, port })
+        Ok(Self { tls, host: name, port, means: Arc::new(Means::of(tls)) })
     }
 
     /// The URL without a path.
@@ -110,6 +111,33 @@ impl Address {
         by_address || self.host.eq_ignore_ascii_case("localhost")
     }
 
+    /// The same, spoken to in this way.
+    ///
+    /// # Errors
+    /// When a file of it holds no certificate or no key, or it cannot be spoken to so.
+    pub fn over(mut self, transport: &Transport) -> Result<Self, TransportError> {
+        self.means = Arc::new(transport.means(self.tls)?);
+        Ok(self)
+    }
+
+    /// What is spoken: what the first connection agreed on, or would before there was one.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        self.means.http()
+    }
+
+    /// The same in words, with what was not checked.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        self.means.spoken(self.tls)
+    }
+
+    /// What a `curl` command says to speak so: nothing, or flags with a space before each.
+    #[must_use]
+    pub fn curl(&self) -> String {
+        self.means.curl(self.tls)
+    }
+
     async fn tcp(&self) -> Result<TcpStream, WireError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = stream.map_err(|error| WireError::Connect { to: self.base(), error })?;
@@ -127,40 +155,23 @@ impl Address {
     /// A connection to it.
     ///
     /// # Errors
-    /// When none could be made.
+    /// When none could be made, or it speaks no HTTP that is wanted.
     pub async fn connect(&self) -> Result<Connection, WireError> {
-        Ok(Connection::new(self.stream().await?))
-    }
-
-    /// Bytes to it and from it, as they are within TLS.
-    pub(crate) async fn stream(&self) -> Result<Box<dyn Stream>, WireError> {
-        let stream = self.tcp().await?;
-        if !self.tls {
-            return Ok(Box::new(stream));
-        }
         let failed = |error| WireError::Connect { to: self.base(), error };
-        let name = ServerName::try_from(self.host.clone())
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        let stream = TlsConnector::from(tls()).connect(name, stream).await.map_err(failed)?;
-        Ok(Box::new(stream))
+        let tcp = self.tcp().await?;
+        let (stream, agreed) =
+            self.means.secure(tcp, self.tls, &self.host).await.map_err(failed)?;
+        match self.means.settle(agreed).map_err(failed)? {
+            Http::One => Ok(Connection::one(stream)),
+            Http::Two => {
+                let scheme = if self.tls { "https" } else { "http" };
+                Connection::two(stream, scheme).await.map_err(|error| match error {
+                    WireError::Broke(error) => failed(error),
+                    error => failed(Error::other(format!("HTTP/2 is not spoken there: {error}"))),
+                })
+            }
+        }
     }
-}
-
-/// The machine's own trust: `SSL_CERT_FILE` adds to it.
-fn tls() -> Arc<rustls::ClientConfig> {
-    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
-    let make = || {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has the default versions of TLS")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
-    };
-    Arc::clone(CONFIG.get_or_init(make))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::Address;
+
 /// A request of which every byte is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -97,22 +99,26 @@ impl Request {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
-        let framed =
-            self.header("content-length").is_some() || self.header("transfer-encoding").is_some();
-        let bodiless = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
-        let empty = bodiless && self.body.is_empty();
-        if !framed && !empty {
+        if self.wants_length() {
             out.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
         out
     }
 
-    /// The command that sends the same, for a shell. `base` is the target's URL without a path. The
-    /// value of a header that is secret is left to a variable of the shell.
+    /// Whether its length has to be told: it has a body or may have one, and does not say where that ends.
+    pub(super) fn wants_length(&self) -> bool {
+        let framed =
+            self.header("content-length").is_some() || self.header("transfer-encoding").is_some();
+        let bodiless = matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
+        !(framed || bodiless && self.body.is_empty())
+    }
+
+    /// The command that sends the same, for a shell, to that target. The value of a header that is secret is left
+    /// to a variable of the shell.
     #[must_use]
-    pub fn curl(&self, base: &str, secrets: &[Secret]) -> String {
-        let mut out = String::from("curl -i");
+    pub fn curl(&self, to: &Address, secrets: &[Secret]) -> String {
+        let mut out = format!("curl -i{}", to.curl());
         if self.method != "GET" {
             out.push_str(&format!(" -X {}", self.method));
         }
@@ -133,7 +139,7 @@ impl Request {
         if !self.body.is_empty() {
             out.push_str(&format!(" --data-binary {}", body(&self.body)));
         }
-        out.push_str(&format!(" {}", quoted(&format!("{base}{}", self.path))));
+        out.push_str(&format!(" {}", quoted(&format!("{}{}", to.base(), self.path))));
         out
     }
 }
@@ -192,13 +198,17 @@ fn body(body: &[u8]) -> String {
 }
 
 /// In single quotes, as a POSIX shell reads them.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn there() -> Address {
+        Address::parse("http://h").unwrap()
+    }
 
     #[test]
     fn host_and_length_are_added_unless_they_are_there() {
@@ -220,7 +230,7 @@ mod tests {
     #[test]
     fn a_long_body_is_written_so_that_a_shell_makes_it() {
         let text = format!("{{\"pad\":\"{}\",\"it's\":1}}", "x".repeat(2_000));
-        let curl = Request::new("POST", "/").body(text.clone()).curl("http://h", &[]);
+        let curl = Request::new("POST", "/").body(text.clone()).curl(&there(), &[]);
         let (_, command) = curl.split_once("--data-binary ").unwrap();
         let (argument, _) = command.rsplit_once(" 'http").unwrap();
         assert!(argument.len() < 100, "{argument}");
@@ -228,15 +238,13 @@ mod tests {
         let made = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         assert_eq!(String::from_utf8(made.stdout).unwrap(), text);
         let noise: String = (0..3_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
-        assert!(
-            Request::new("POST", "/").body(noise).curl("http://h", &[]).contains("(3000 bytes)")
-        );
+        assert!(Request::new("POST", "/").body(noise).curl(&there(), &[]).contains("(3000 bytes)"));
     }
 
     #[test]
     fn a_curl_command_survives_quotes() {
         let request = Request::new("POST", "/p?a=b").add("Key", "it's").body("{\"a\":1}");
-        let curl = request.curl("http://h", &[]);
+        let curl = request.curl(&there(), &[]);
         assert_eq!(
             curl,
             r#"curl -i -X POST -H 'Key: it'\''s' --data-binary '{"a":1}' 'http://h/p?a=b'"#

@@ -9,6 +9,7 @@ mod incidents;
 mod page;
 mod sample;
 mod small;
+mod terminator;
 mod tls;
 mod unfit;
 mod zoo;

@@ -88,6 +88,7 @@ fn the_page_and_the_parser_name_the_same_keys() {
     let page = page();
     for (heading, table) in [
         ("### The API", ""),
+        ("### `[tls]`", "[tls]"),
         ("### `[operation]`", "[operation]"),
         ("### `[tenant_a]`, `[tenant_b]`, `[rotated]`", "[tenant_b]"),
         ("### `[effects]`", "[effects]"),

@@ -55,6 +55,10 @@ pub(super) async fn doubled_line_refused(trial: &Trial) -> Outcome {
 /// Expects a refusal that is the caller's to mend, and no effect.
 async fn refused(trial: &Trial, operation: &Operation, request: &Request) -> Outcome {
     let reply = trial.send_request(request).await?;
+    refusal(trial, operation, &reply).await
+}
+
+async fn refusal(trial: &Trial, operation: &Operation, reply: &Reply) -> Outcome {
     let expected = "the request is refused (4xx) for its key";
     expect((400..500).contains(&reply.status), expected, reply.brief())?;
     trial.expect_effects(operation, 0).await
@@ -154,7 +158,11 @@ pub(super) async fn non_ascii_refused(trial: &Trial) -> Outcome {
 pub(super) async fn control_refused(trial: &Trial) -> Outcome {
     let operation = trial.operation();
     let key = format!("{}-\u{1}-end", trial.fresh_unique());
-    refused(trial, &operation, &written(trial, &operation, key)).await
+    let request = written(trial, &operation, key);
+    match trial.try_request(&request).await {
+        Err(error) if error.by_protocol() => trial.expect_effects(&operation, 0).await,
+        got => refusal(trial, &operation, &trial.answered(got)?).await,
+    }
 }
 
 /// No UUID: of those, letter case may not count (RFC 9562 §4).

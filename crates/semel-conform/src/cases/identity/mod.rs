@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
         "draft-ietf-httpapi-idempotency-key-header-07 §2.1: an RFC 9651 string; most clients send it bare"
     ),
     case!(
-        "identity/surrounding-space", Must, keys::surrounding_space, needs: [],
+        "identity/surrounding-space", Must, keys::surrounding_space, needs: [Need::Http1],
         "Spaces and tabs around a key are no part of it: a retry that has them does not run again.",
         "RFC 9110 §5.5: a field value does not include surrounding whitespace"
     ),

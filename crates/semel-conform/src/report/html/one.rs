@@ -92,6 +92,7 @@ fn footer(report: &Report) -> String {
     let counts = if options.strict { "MUST and SHOULD" } else { "MUST" };
     let rows = [
         ("target", report.url.clone()),
+        ("spoken", report.spoken.clone()),
         ("tested", date(report.began)),
         ("took", format!("{:.1} s", report.took.as_secs_f64())),
         ("requests", report.requests.to_string()),
