@@ -234,8 +234,8 @@ fn decode_body(r: &mut Reader<'_>, version: u8) -> Result<Record, DecodeError> {
     Ok(Record {
         state,
         stamp: r.timestamp()?,
-        fence: Fence(r.u64()?),
-        revision: r.u32()?,
+        fence: r.fence()?,
+        revision: r.revision()?,
         owner: Owner(r.array()?),
         attempt: r.u32()?,
         lease: r.span()?,
@@ -291,6 +291,21 @@ impl Reader<'_> {
 
     fn span(&mut self) -> Result<Span, DecodeError> {
         Ok(Span::from_ms(self.u64()?))
+    }
+
+    /// The machine must have a number left for the next execution, and for the next write.
+    fn fence(&mut self) -> Result<Fence, DecodeError> {
+        match self.u64()? {
+            u64::MAX => Err(DecodeError::Value { field: "fence", value: u8::MAX }),
+            fence => Ok(Fence(fence)),
+        }
+    }
+
+    fn revision(&mut self) -> Result<u32, DecodeError> {
+        match self.u32()? {
+            u32::MAX => Err(DecodeError::Value { field: "revision", value: u8::MAX }),
+            revision => Ok(revision),
+        }
     }
 
     fn fingerprint(&mut self) -> Result<Fingerprint, DecodeError> {
