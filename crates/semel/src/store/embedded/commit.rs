@@ -149,7 +149,7 @@ impl Log {
         let batch = self.writer.span() + len + BATCH_HEADER + SECTOR;
         let margin = if claim { options.margin_bytes } else { 0 };
         let needed = set_aside + batch as u64 + margin;
-        let left = u64::from(self.active.segment.capacity - self.active.end);
+        let left = u64::from(self.active.segment.room(self.active.end));
         let left = left.saturating_sub(options.longest_batch());
         if needed <= left + self.shared.free_bytes(false) || needed <= left + self.free_bytes() {
             return Ok(());
@@ -194,7 +194,7 @@ impl Log {
         }
         // More than once only where a segment in store is left from smaller settings.
         let longest = self.shared.options.segment_bytes - FIRST_BATCH;
-        while span > self.active.segment.capacity - self.active.end {
+        while span > self.active.segment.room(self.active.end) {
             if span > longest {
                 let what = format!("{span} bytes in one write, and a segment takes {longest}");
                 return Err(StoreError::Full { what });
@@ -341,7 +341,7 @@ impl Log {
     /// Marks a good end: an empty batch, so that damage to the last real one is told from a torn
     /// write.
     pub(super) fn close(&mut self) {
-        let room = self.active.segment.capacity - self.active.end >= SECTOR as u32;
+        let room = self.active.segment.room(self.active.end) >= SECTOR as u32;
         if self.closed
             || !room
             || self.active.end == FIRST_BATCH

@@ -170,7 +170,7 @@ impl Maintenance {
             return Err(io::Error::other("a full segment does not read to its end"));
         }
         summary.write(&*self.shared.disk)?;
-        let unused = u64::from(segment.capacity - summary.end);
+        let unused = u64::from(segment.room(summary.end));
         if unused > self.shared.options.longest_batch() {
             segment.file.truncate(u64::from(summary.end))?;
             segment.file.sync_data()?;

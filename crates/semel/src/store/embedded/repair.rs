@@ -121,7 +121,9 @@ fn set_aside(
         DamagedPlace::Batches { segment, sequence, next, sure } => {
             let file = disk.open(&segment_name(segment))?;
             let bytes = read_all(&*file)?;
-            let region = &bytes[damage.offset as usize..][..damage.bytes as usize];
+            // A file that was cut may end before the place of its first batch.
+            let behind = bytes.get(damage.offset as usize..).unwrap_or_default();
+            let region = &behind[..behind.len().min(damage.bytes as usize)];
             let name = format!("quarantine-{segment:08}-{:010}.bin", damage.offset);
             copy_out(disk, &name, region)?;
             report.quarantined.push(name);

@@ -44,6 +44,13 @@ pub(super) struct Segment {
     pub(super) file: Arc<dyn DiskFile>,
 }
 
+impl Segment {
+    /// Bytes left behind `end`. A file that somebody cut has none, and the next segment is taken.
+    pub(super) const fn room(&self, end: u32) -> u32 {
+        self.capacity.saturating_sub(end)
+    }
+}
+
 /// Makes a file of `len` written zeros under `name`, durable but for its name.
 pub(super) fn prewrite(disk: &dyn Disk, name: &str, len: u32) -> io::Result<()> {
     let made = disk.create(name).and_then(|file| {

@@ -129,8 +129,11 @@ fn piece(shared: &Shared, id: u32, expected: u64, stopped: (u32, u32)) -> Result
             .get(found.end as usize..)
             .is_some_and(|rest| BatchHeader::resembles(rest, u64::from(id), found.next)),
         last_batch: last.map(|(at, header)| {
-            let at_byte = *at as usize;
-            (*at, bytes[at_byte..at_byte + header.span()].to_vec())
+            // Of its padding something may be cut.
+            let from = *at as usize;
+            let mut batch = bytes[from..bytes.len().min(from + header.span())].to_vec();
+            batch.resize(header.span(), 0);
+            (*at, batch)
         }),
         first_time: found.batches.first().map_or(Timestamp::ZERO, |(_, h)| h.high_water),
         closed: last.is_some_and(|(_, header)| header.count == 0),

@@ -203,6 +203,48 @@ fn a_segment_without_a_whole_batch_is_set_aside_wherever_it_stands() {
     }
 }
 
+/// Found by fuzzing: the repair looked for the lost batches behind the end of the file, and panicked.
+#[test]
+fn a_segment_that_is_cut_short_is_set_aside_however_short_it_is() {
+    for len in [0, 1, 511, 512, 4095, 4096, 4097, 9000, 20_000] {
+        let mut rig = stopped(200);
+        for ending in ["seg", "idx"] {
+            let file = rig.disk.process().open(&format!("log-00000001.{ending}"));
+            file.and_then(|file| file.truncate(len)).expect("it is cut");
+        }
+        assert!(matches!(rig.try_open(), Err(OpenError::Damaged { .. })), "cut to {len}");
+        rig.disk.kill();
+        assert!(!repair(&rig, Choice::Quarantine).damage.is_empty(), "cut to {len}");
+        install(&mut rig);
+        let there = (0..200).filter(|n| rig.load(id(*n)).is_some()).count();
+        assert!((100..200).contains(&there), "cut to {len}: {there}");
+        rig.complete(id(1000), 100);
+        assert_eq!(check_after_kill(&rig).damage, [], "cut to {len}");
+    }
+}
+
+/// Found by fuzzing: what was left of the file was counted from its new end, below zero.
+#[test]
+fn a_last_segment_that_is_cut_short_opens_with_what_is_left_or_is_refused_and_goes_on() {
+    let mut opened = 0;
+    for len in (0..4096).step_by(255).chain((4096..12_000).step_by(100)) {
+        let mut rig = Rig::new();
+        for n in 0..6 {
+            rig.complete(id(n), 300);
+        }
+        rig.disk.kill();
+        let file = rig.disk.process().open("log-00000001.seg");
+        file.and_then(|file| file.truncate(len)).expect("it is cut");
+        let Ok((store, driver)) = rig.try_open() else { continue };
+        (rig.store, rig.driver) = (store, driver);
+        rig.complete(id(1000), 100);
+        rig.kill();
+        assert!(rig.load(id(1000)).is_some(), "cut to {len}");
+        opened += 1;
+    }
+    assert!(opened > 20, "{opened}");
+}
+
 #[test]
 fn a_damaged_table_of_spent_keys_is_refused_and_can_be_set_aside() {
     let mut rig = stopped(200);
