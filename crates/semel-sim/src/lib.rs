@@ -9,6 +9,7 @@
 //! - [`history`]: what an observer outside saw. [`checker`]: which promise it breaks.
 //! - [`zoo`]: flaws that the checker must catch.
 //! - [`traffic`]: what honest clients do, for other drivers too.
+//! - [`fuzz`]: what any bytes must not bring about; not part of the simulation.
 //!
 //! Must never know how Semel decides: it looks at answers, effects and acknowledged writes.
 
@@ -16,6 +17,7 @@ pub mod checker;
 mod client;
 pub mod clock;
 pub mod faults;
+pub mod fuzz;
 pub mod gate;
 #[cfg(doctest)]
 mod guides;

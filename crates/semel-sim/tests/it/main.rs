@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod checker;
+mod corpora;
 mod machine_page;
 mod sim;
 mod tidy;
