@@ -2,8 +2,8 @@
 //!
 //! A target is a plain function. It takes bytes, and panics where a property is broken: a fuzzer calls it with
 //! inputs that it makes (`fuzz/`, by `scripts/soak fuzz`), the tests with the inputs that were kept
-//! (`fuzz/corpus`). Where a rule has a second author, it is compared with one: [`item`] reads RFC 9651,
-//! [`model`] reads JSON, both written from the standard and sharing nothing with what they judge.
+//! (`fuzz/corpus`). Where a rule has a second author, it is compared with one: `item` reads RFC 9651,
+//! `model` reads JSON, both written from the standard and sharing nothing with what they judge.
 //!
 //! Must never lean on time, randomness or order: the same bytes give the same end.
 
