@@ -14,6 +14,7 @@ mod meters;
 mod observe;
 mod principals;
 mod reauthorize;
+mod secrecy;
 mod spool;
 mod store_down;
 mod stores;
