@@ -30,7 +30,8 @@ pub(crate) fn lines(
     if !settings.file.is_empty() {
         lines.push(format!("  settings  {}", settings.file));
     }
-    lines.push(format!("listening on http://{addr}"));
+    let scheme = if args.callers.tls_certificate.is_some() { "https" } else { "http" };
+    lines.push(format!("listening on {scheme}://{addr}"));
     lines.push(format!("admin on http://{admin}"));
     lines
 }

@@ -16,6 +16,7 @@ use crate::cli::output::{Failure, note};
 use crate::cli::serve::ServeArgs;
 use crate::config::Settings;
 use crate::listen::{self, ListenError};
+use crate::reload::Reload;
 use crate::serve::Server;
 use crate::stop::Stop;
 use crate::telemetry;
@@ -29,7 +30,7 @@ const PORTS: [u16; 3] = [8080, 8081, 8082];
 /// When a part cannot start.
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     telemetry::log(&args.log, telemetry::LogFormat::Text)?;
-    let stop = Stop::new()?;
+    let (stop, reload) = (Stop::new()?, Reload::new()?);
     let home = tempfile::Builder::new().prefix("semel-demo-").tempdir()?;
     let [gateway, admin, payments] = PORTS;
     let (callers, url) = usual_or_free(gateway).await?;
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     }
     let (stopping, stopped) = watch::channel(());
     let paying = tokio::spawn(pay(service, upstream, stopped));
-    server.until(stop).await;
+    server.until(stop, reload).await;
     drop(stopping);
     paying.await?;
     home.close()?;

@@ -8,16 +8,19 @@ mod banner;
 mod cli;
 mod config;
 mod demo;
+mod descriptors;
 mod gateway;
 mod known_store;
 mod listen;
 mod memories;
 mod open;
 mod peer;
+mod reload;
 mod secret_file;
 mod serve;
 mod stop;
 mod telemetry;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -3,11 +3,6 @@
 //! It stands among the extensions of each request. Nothing of it comes from a header, so no caller can choose
 //! it: the certificate is one whose chain and possession the TLS handshake has proven.
 
-#![allow(
-    dead_code,
-    reason = "who reads a certificate, the rules of a scope, stands apart from who takes it"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,6 +18,7 @@ pub(crate) struct Peer {
     /// Whether it came under TLS.
     pub secure: bool,
     /// What it proved to hold, under mutual TLS. `None`: it showed no certificate.
+    #[allow(dead_code, reason = "for the rules of a scope, which read it elsewhere")]
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 

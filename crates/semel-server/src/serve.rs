@@ -21,17 +21,20 @@ use crate::cli::serve::ServeArgs;
 use crate::config::Settings;
 use crate::gateway::{Front, Gateway, Patience, Pool, Rules, Target};
 use crate::known_store::Keeper;
-use crate::listen::{self, Bounds};
+use crate::listen::{self, Bounds, Door};
 use crate::open::{self, StoreBounds};
+use crate::reload::{Reload, Reloads};
 use crate::stop::Stop;
-use crate::{banner, telemetry};
+use crate::tls::{Certificates, TlsFiles};
+use crate::{banner, descriptors, telemetry};
 
 /// Serves until told to stop.
 ///
 /// # Errors
 /// When a part cannot start; nothing listens then.
 pub(crate) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    let stop = Stop::new()?;
+    let (stop, reload) = (Stop::new()?, Reload::new()?);
+    descriptors::raise();
     // Listeners first: of two that are started by mistake, the second must not touch the store.
     let (callers, _) = listen::bind("--listen", settings.args.listen).await?;
     let (operators, _) = listen::bind("--admin", settings.args.admin).await?;
@@ -39,7 +42,7 @@ pub(crate) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     for line in server.banner() {
         note(&line);
     }
-    server.until(stop).await;
+    server.until(stop, reload).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,6 +57,7 @@ pub(crate) struct Server {
     admin_listener: TcpListener,
     admin: admin::Service,
     metrics: PrometheusHandle,
+    certificates: Option<Certificates>,
     pool: Pool<Body>,
     addr: SocketAddr,
     admin_addr: SocketAddr,
@@ -71,6 +75,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let (args, upstream) = (&settings.args, settings.upstream()?);
         let metrics = telemetry::record()?;
+        let certificates = tls_files(args).map(Certificates::load).transpose()?;
         let access = Access::new(admin_listener.local_addr()?, args.admin_token_file.as_deref())?;
         let deadline = Span::from(args.keys.store_deadline);
         let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -112,6 +117,7 @@ impl Server {
             admin_listener,
             admin,
             metrics,
+            certificates,
             pool,
             addr,
             admin_addr,
@@ -127,7 +133,7 @@ impl Server {
 
     /// Serves until told to stop, then lets what is under way finish, and marks what does not as
     /// in doubt.
-    pub(crate) async fn until(self, mut stop: Stop) {
+    pub(crate) async fn until(self, mut stop: Stop, reload: Reload) {
         let Self {
             settings,
             engine,
@@ -138,6 +144,7 @@ impl Server {
             admin_listener,
             admin,
             metrics,
+            certificates,
             ..
         } = self;
         let args = &settings.args;
@@ -150,17 +157,20 @@ impl Server {
         reconciler.start();
         admin.reconcile_by(reconciler);
         let gateway = layer.layer(proxy);
-        let pause_max = args.traffic.body_pause;
-        let make = move |peer| Front::new(gateway.clone(), peer, pause_max);
+        let (pause_max, bounds) = (args.traffic.body_pause, bounds(args));
+        let make = move |peer| Front::new(gateway.clone(), peer, pause_max, bounds.headers_max);
         let (stopping, mut stopped) = watch::channel(false);
         let told = async move {
             // A sender that is gone stops no less.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        let callers = listen::serve(listener, bounds(args), make, told);
+        let reloads = reload.listen();
+        let callers = listen::serve(listener, door(args, &certificates), bounds, make, told);
         // Operators are served to the very end: they watch it come.
-        let make = |_peer| admin.clone();
-        let operators = listen::serve(admin_listener, admin::BOUNDS, make, std::future::pending());
+        let shown = admin.clone();
+        let make = move |_peer| shown.clone();
+        let for_ever = std::future::pending();
+        let operators = listen::serve(admin_listener, Door::Plain, admin::BOUNDS, make, for_ever);
         let ending = async {
             stop.asked().await;
             note("stopping: no more connections; ctrl-C again ends at once");
@@ -183,6 +193,8 @@ impl Server {
             () = operators => {}
             () = telemetry::upkeep(&metrics) => {}
             () = keep(keeper.as_ref()) => {}
+            () = reload.pass_on() => {}
+            () = renew(certificates.as_ref(), reloads) => {}
         }
         if let Some(keeper) = keeper {
             keeper.note();
@@ -194,6 +206,14 @@ impl Server {
 async fn keep(keeper: Option<&Arc<Keeper>>) {
     match keeper {
         Some(keeper) => keeper.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Renews the certificate, where there is one.
+async fn renew(certificates: Option<&Certificates>, reloads: Reloads) {
+    match certificates {
+        Some(certificates) => certificates.renew(reloads).await,
         None => std::future::pending().await,
     }
 }
@@ -229,8 +249,29 @@ fn bounds(args: &ServeArgs) -> Bounds {
     Bounds {
         connections_max: args.traffic.connections_max,
         head_time: args.traffic.head_timeout,
-        headers_max: 128,
-        head_max: 64 * 1024,
+        headers_max: usize::try_from(args.callers.headers_max).unwrap_or(usize::MAX),
+        head_max: usize::try_from(args.callers.head_max).unwrap_or(usize::MAX),
+        keep_alive: args.callers.keep_alive,
+        reply_pause: args.callers.reply_pause,
+        streams_max: args.callers.streams_max,
+    }
+}
+
+fn tls_files(args: &ServeArgs) -> Option<TlsFiles> {
+    let callers = &args.callers;
+    Some(TlsFiles {
+        certificate: callers.tls_certificate.clone()?,
+        key: callers.tls_key.clone()?,
+        client_ca: callers.tls_client_ca.clone(),
+        client: callers.tls_client,
+    })
+}
+
+fn door(args: &ServeArgs, certificates: &Option<Certificates>) -> Door {
+    match certificates {
+        Some(certificates) => Door::Tls(certificates.clone()),
+        None if args.callers.h2c => Door::PlainOrHttp2,
+        None => Door::Plain,
     }
 }
 

@@ -26,4 +26,7 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     head_time: Duration::from_secs(10),
     headers_max: 64,
     head_max: 16 * 1024,
+    keep_alive: Duration::from_secs(75),
+    reply_pause: Duration::from_secs(60),
+    streams_max: 1,
 };

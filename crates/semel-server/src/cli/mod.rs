@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
 
+pub(crate) mod callers;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod keys;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use semel_core::Span;
 
+use super::callers::CallerArgs;
 use super::output::Failure;
 use super::values::{self, Scope, StoreSpec};
 use crate::config::{Explicit, Settings};
@@ -70,6 +71,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub keys: KeyArgs,
+
+    #[command(flatten)]
+    pub callers: CallerArgs,
 
     #[command(flatten)]
     pub traffic: TrafficArgs,
@@ -157,7 +161,7 @@ pub(crate) struct TrafficArgs {
           value_parser = values::duration)]
     pub idle_timeout: Duration,
 
-    /// How long the head of a request may take to come in
+    /// How long the head of a request may take to come in; a TLS handshake, too
     #[arg(long, env = "SEMEL_HEAD_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     pub head_timeout: Duration,

@@ -137,6 +137,17 @@ pub(crate) fn bytes(given: &str) -> Result<u64, String> {
     number.checked_mul(scale).ok_or_else(|| "that is more than 2^64 bytes".to_owned())
 }
 
+/// The largest size of a request's head.
+pub(crate) fn head_size(given: &str) -> Result<u64, String> {
+    head_bounds(bytes(given)?)
+}
+
+/// Below the least, an ordinary request would not do; beyond the greatest, HTTP/1.1 takes none at all.
+pub(crate) fn head_bounds(size: u64) -> Result<u64, String> {
+    let right = (1 << 10..=256 << 10).contains(&size);
+    right.then_some(size).ok_or_else(|| format!("{size} is not between 1KiB and 256KiB"))
+}
+
 /// The upstream.
 pub(crate) fn upstream(given: &str) -> Result<Target, String> {
     Target::parse(given).map_err(|error| error.to_string())

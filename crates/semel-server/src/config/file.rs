@@ -74,7 +74,7 @@ impl Section {
     fn names(self) -> Box<dyn Iterator<Item = &'static str>> {
         let rules = || route_keys::all().map(|key| key.name);
         match self {
-            Self::Server => Box::new(server_keys::KEYS.iter().map(|key| key.name)),
+            Self::Server => Box::new(server_keys::all().map(|key| key.name)),
             Self::Defaults => Box::new(rules()),
             Self::Route => Box::new(MATCHING.into_iter().chain(rules())),
         }

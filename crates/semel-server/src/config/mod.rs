@@ -4,6 +4,7 @@
 //! which value counts and where it comes from, and what could never work is refused with its line.
 //! Nothing is begun before all of it is right. No key holds a secret: files that hold one are named.
 
+mod caller_keys;
 mod compare_keys;
 mod cors_keys;
 mod fault;

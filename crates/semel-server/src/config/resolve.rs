@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::file::{File, MATCHING, Table};
 use super::key::Key;
 use super::origin::{Explicit, Origin};
-use super::{cors_keys, reconcile_keys, route_keys, server_keys};
+use super::{caller_keys, cors_keys, reconcile_keys, route_keys, server_keys};
 use crate::cli::serve::ServeArgs;
 
 /// A value with who decided it.
@@ -47,6 +47,7 @@ pub(super) struct All {
 pub(super) fn resolve(mut args: ServeArgs, explicit: &Explicit, file: &File) -> All {
     let mut faults = BTreeSet::new();
     let server = server(&mut args, explicit, &file.server, &mut faults);
+    caller_keys::check(&args, &file.server, &mut faults);
     let mut rules = Rules { args: &args, explicit, defaults: &file.defaults, faults: &mut faults };
     let default = rules.resolve(&Table { line: file.defaults.line, ..Table::default() }, "*");
     let routes: Vec<Resolved> = file.routes.iter().map(|own| rules.route(own)).collect();
@@ -62,7 +63,7 @@ fn server(
     faults: &mut BTreeSet<Fault>,
 ) -> Vec<Setting> {
     let mut scratch = args.clone();
-    let settings = server_keys::KEYS.iter().map(|key| {
+    let settings = server_keys::all().map(|key| {
         let given = explicit.get(key.name);
         let mut origin = given.unwrap_or(Origin::Default);
         if let Some(entry) = table.get(key.name) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::caller_keys;
 use super::given::Given;
 use super::key::{Key, duration};
 use crate::cli::serve::ServeArgs;
@@ -12,9 +13,14 @@ use crate::cli::values;
 use crate::gateway::Forwarding;
 use crate::telemetry::LogFormat;
 
-type ServerKey = Key<ServeArgs>;
+pub(super) type ServerKey = Key<ServeArgs>;
 
-pub(super) const KEYS: [ServerKey; 21] = [
+/// Every key of the section.
+pub(super) fn all() -> impl Iterator<Item = &'static ServerKey> {
+    KEYS.iter().chain(&caller_keys::KEYS)
+}
+
+const KEYS: [ServerKey; 21] = [
     ServerKey {
         name: "upstream",
         // Not repeated in an error: it may hold a password.
@@ -148,12 +154,12 @@ fn address(given: &str) -> Result<std::net::SocketAddr, String> {
     given.parse().map_err(|_| "write an address and a port, like 127.0.0.1:8080".to_owned())
 }
 
-fn path(given: &Given) -> Result<Option<PathBuf>, String> {
+pub(super) fn path(given: &Given) -> Result<Option<PathBuf>, String> {
     given.name().map(|path| Some(PathBuf::from(path)))
 }
 
 /// One of the words that the flag takes.
-fn chosen<T: ValueEnum + Copy + 'static>(given: &Given) -> Result<T, String> {
+pub(super) fn chosen<T: ValueEnum + Copy + 'static>(given: &Given) -> Result<T, String> {
     let named = |variant: &T| variant.to_possible_value();
     let names: Vec<_> = T::value_variants().iter().filter_map(named).collect();
     let text = given.text()?;
@@ -163,6 +169,6 @@ fn chosen<T: ValueEnum + Copy + 'static>(given: &Given) -> Result<T, String> {
     })
 }
 
-fn choice<T: ValueEnum>(chosen: &T) -> Value {
+pub(super) fn choice<T: ValueEnum>(chosen: &T) -> Value {
     json!(chosen.to_possible_value().map(|value| value.get_name().to_owned()))
 }

@@ -61,7 +61,9 @@ impl Rules {
         }
         let trailers = hops::wants_trailers(&parts.headers);
         let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-        let upgrade = hops::strip(&mut parts.headers);
+        // RFC 9110 §7.8: HTTP/1.0 cannot, and not before the request is whole: a tunnel would begin with its body.
+        let may_change = parts.version == Version::HTTP_11 && body.is_end_stream();
+        let upgrade = hops::strip(&mut parts.headers).filter(|_| may_change);
         let peer = parts.extensions.get::<Peer>();
         hops::announce(&mut parts.headers, peer, parts.version, self.forwarding);
         // What Semel asks by itself names no host.

@@ -16,6 +16,7 @@ use semel::http::status::{IDEMPOTENCY_KEY, IDEMPOTENCY_STATUS};
 use semel::http::{Status, Word};
 use tower::Service;
 
+use super::asked;
 use super::plain;
 use super::reply_body::ReplyBody;
 use super::request_body::CallerBody;
@@ -28,12 +29,13 @@ pub(crate) struct Front<S> {
     inner: S,
     peer: Peer,
     pause_max: Duration,
+    headers_max: usize,
 }
 
 impl<S> Front<S> {
-    /// For the requests of one connection.
-    pub(crate) const fn new(inner: S, peer: Peer, pause_max: Duration) -> Self {
-        Self { inner, peer, pause_max }
+    /// For the requests of one connection, whose bodies may pause for `pause_max` at a time.
+    pub(crate) const fn new(inner: S, peer: Peer, pause_max: Duration, headers_max: usize) -> Self {
+        Self { inner, peer, pause_max, headers_max }
     }
 }
 
@@ -50,13 +52,19 @@ where
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let began = Instant::now();
-        if let Some((status, why)) = refuse(&request) {
+        let http_2 = request.version() == Version::HTTP_2;
+        let judged = judge(&request, self.headers_max).and_then(|()| {
+            asked::settle(&mut request).map_err(|why| (StatusCode::BAD_REQUEST, why))
+        });
+        if let Err((status, why)) = judged {
             telemetry::answered(Some(Word::Refused), status, began.elapsed());
             let mut response = plain::answer(status, why).map(Either::Right);
-            // What follows on this connection cannot be told from the body of this request.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            if !http_2 {
+                // What follows on this connection cannot be told from the body of this request.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             if request.headers().contains_key(IDEMPOTENCY_KEY) {
                 let refused = Status::new(Word::Refused).to_value();
                 response.headers_mut().insert(IDEMPOTENCY_STATUS, refused);
@@ -82,27 +90,50 @@ fn word_of<B>(response: &Response<B>) -> Option<Word> {
     Word::ALL.into_iter().find(|word| word.name() == name)
 }
 
-fn refuse<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
+/// Whether it can be passed on unambiguously.
+fn judge<B>(request: &Request<B>, headers_max: usize) -> Result<(), (StatusCode, &'static str)> {
     let headers = request.headers();
     if *request.method() == Method::CONNECT {
-        return Some((
+        return Err((
             StatusCode::NOT_IMPLEMENTED,
             "CONNECT makes a tunnel to a host of the caller's choice; this gateway serves one upstream.",
         ));
     }
+    // HTTP/1.1 refuses them as it reads them.
+    if headers.len() > headers_max {
+        return Err((
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The request has more headers than are taken here.",
+        ));
+    }
     // RFC 9112 §6.3: both at once is how one request is smuggled within another.
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Some((
+        return Err((
             StatusCode::BAD_REQUEST,
             "The request has a Content-Length and a Transfer-Encoding: where it ends is ambiguous.",
         ));
     }
-    // RFC 9112 §3.2.
-    let hosts = headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Some((StatusCode::BAD_REQUEST, "The request must have exactly one Host."));
+    // Servers that cannot tell `_` from `-` would read them as what they are not.
+    if ["content_length", "transfer_encoding"].iter().any(|name| headers.contains_key(*name)) {
+        return Err((
+            StatusCode::BAD_REQUEST,
+            "The request has a header that some take for Content-Length or Transfer-Encoding.",
+        ));
     }
-    None
+    // RFC 9112 §3.2. In HTTP/2 it is `:authority` that names the host, or else `Host`.
+    let hosts = headers.get_all(HOST).iter().count();
+    let named = match request.version() {
+        Version::HTTP_11 => hosts == 1,
+        Version::HTTP_2 => {
+            hosts + usize::from(request.uri().authority().is_some()) > 0 && hosts < 2
+        }
+        _ => hosts < 2,
+    };
+    if named {
+        Ok(())
+    } else {
+        Err((StatusCode::BAD_REQUEST, "The request must have exactly one Host."))
+    }
 }
 
 #[cfg(test)]
@@ -112,14 +143,21 @@ mod tests {
     #[test]
     fn ambiguous_requests_are_refused_and_plain_ones_are_not() {
         let post = || Request::post("/").header("host", "a");
-        let status = |request: http::request::Builder| refuse(&request.body(()).unwrap());
-        assert!(status(post().header("content-length", "3")).is_none());
-        assert!(status(post().header("transfer-encoding", "chunked")).is_none());
+        let status = |request: http::request::Builder| {
+            judge(&request.body(()).unwrap(), 4).map_or_else(|(status, _)| status.as_u16(), |()| 0)
+        };
+        assert_eq!(status(post().header("content-length", "3")), 0);
+        assert_eq!(status(post().header("transfer-encoding", "chunked")), 0);
         let both = post().header("content-length", "3").header("transfer-encoding", "chunked");
-        assert_eq!(status(both).unwrap().0, 400);
-        assert_eq!(status(Request::post("/")).unwrap().0, 400);
-        assert_eq!(status(post().header("host", "b")).unwrap().0, 400);
-        assert!(status(Request::post("/").version(Version::HTTP_10)).is_none());
-        assert_eq!(status(Request::connect("a:1").header("host", "a")).unwrap().0, 501);
+        assert_eq!(status(both), 400);
+        assert_eq!(status(post().header("content_length", "3")), 400);
+        assert_eq!(status(Request::post("/")), 400);
+        assert_eq!(status(post().header("host", "b")), 400);
+        assert_eq!(status(Request::post("/").version(Version::HTTP_10)), 0);
+        assert_eq!(status(Request::connect("a:1").header("host", "a")), 501);
+        let many = (0..4).fold(post(), |request, n| request.header(format!("x-{n}"), "1"));
+        assert_eq!(status(many), 431);
+        assert_eq!(status(Request::get("https://a/").version(Version::HTTP_2)), 0);
+        assert_eq!(status(Request::get("/").version(Version::HTTP_2)), 400);
     }
 }

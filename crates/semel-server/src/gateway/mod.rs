@@ -8,6 +8,7 @@
 //! layer claims, [`forward`] prepares the message, [`upstream`] sends it, [`reply_body`] carries the
 //! reply back.
 
+mod asked;
 pub(crate) mod forward;
 pub(crate) mod front;
 pub(crate) mod hops;

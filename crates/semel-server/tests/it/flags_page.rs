@@ -18,7 +18,7 @@ fn helped() -> BTreeMap<String, Option<String>> {
     for line in help.lines().map(str::trim_start) {
         if let Some(at) = line.starts_with('-').then(|| line.find("--")).flatten() {
             let name: String =
-                line[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                line[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
             flags.insert(name.clone(), None);
             flag = Some(name);
         }

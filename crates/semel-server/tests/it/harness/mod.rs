@@ -8,6 +8,7 @@
 
 pub(crate) mod client;
 pub(crate) mod semel;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::future::Future;

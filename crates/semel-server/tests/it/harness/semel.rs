@@ -159,8 +159,8 @@ impl Serve {
         });
         let mut semel =
             Semel { child, said: seen, addr: nowhere(), admin: nowhere(), files: self.1 };
-        semel.addr = semel.address("listening on http://").await;
-        semel.admin = semel.address("admin on http://").await;
+        semel.addr = semel.address("listening on ").await;
+        semel.admin = semel.address("admin on ").await;
         semel
     }
 
@@ -220,6 +220,7 @@ impl Semel {
     async fn address(&self, label: &str) -> SocketAddr {
         let line = self.says(label).await;
         let (_, rest) = line.split_once(label).expect("the label was found");
+        let (_, rest) = rest.split_once("://").expect("an address is a URL");
         let address: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
         address.trim_end_matches('/').parse().unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }

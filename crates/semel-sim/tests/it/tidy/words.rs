@@ -42,7 +42,13 @@ const BANNED: [Banned; 9] = [
     Banned {
         word: "pending",
         instead: "in flight, or in doubt",
-        right: &[("", "Pending"), ("", "pending"), ("", "is_pending"), ("store/embedded", "")],
+        right: &[
+            ("", "Pending"),
+            ("", "pending"),
+            ("", "is_pending"),
+            ("store/embedded", ""),
+            ("semel-server/src/listen", "max_pending_accept_reset_streams"),
+        ],
     },
     Banned { word: "request_id", instead: "idempotency key, or owner", right: &[] },
 ];

@@ -1,7 +1,16 @@
-//! Takes connections and serves HTTP/1.1 on them until told to stop.
+//! Takes connections and serves HTTP on them until told to stop: HTTP/1.1 and HTTP/2, with TLS or without.
 //!
-//! Whoever is slow or floods is bounded here, before any other part sees it: the head of a request
-//! must come in time and in bounds (431 beyond), and so many connections at most are open at once.
+//! Whoever is slow or floods is bounded here, before any other part sees it: the head of a request must
+//! come in time and in bounds (431 beyond), a connection on which nothing goes on is closed, and so many
+//! at most are open at once. The path: [`serve`] accepts, `connection` shakes hands and picks the protocol,
+//! `stream` carries the bytes, `counted` and `activity` know what goes on.
+
+mod activity;
+mod bounds;
+mod connection;
+mod counted;
+mod sniff;
+mod stream;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,14 +22,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::peer::Peer;
 use crate::telemetry::OpenConnection;
+use crate::tls::Certificates;
+
+pub(crate) use bounds::Bounds;
 
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
@@ -39,17 +49,15 @@ pub(crate) enum ListenError {
     },
 }
 
-/// Bounds of one listener.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Connections open at once; more wait to be accepted.
-    pub connections_max: u32,
-    /// How long the head of a request may take.
-    pub head_time: Duration,
-    /// Headers of one request.
-    pub headers_max: usize,
-    /// Bytes of one request's head.
-    pub head_max: usize,
+/// How callers come in.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// HTTP/1.1 without TLS.
+    Plain,
+    /// Without TLS HTTP/1.1, and HTTP/2 for those who know beforehand (RFC 9113 §3.3).
+    PlainOrHttp2,
+    /// TLS, and within it what both sides agree on (ALPN).
+    Tls(Certificates),
 }
 
 /// Binds `addr`, which came from `flag`.
@@ -67,29 +75,28 @@ pub(crate) async fn bind(
 }
 
 /// Serves connections until `stop` resolves, then lets those that are open finish what they do.
-/// A service is made for each connection, for whoever is at its other end. The last request of
-/// each has been answered when this returns.
+/// A service is made for each connection, for whoever is at its other end. The last request of each has
+/// been answered when this returns; tunnels may still be open.
 pub(crate) async fn serve<M, S, R>(
     listener: TcpListener,
+    door: Door,
     bounds: Bounds,
     make: M,
     stop: impl Future<Output = ()>,
 ) where
-    M: Fn(Peer) -> S,
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-    R: Body<Data = Bytes> + Send + 'static,
+    M: Fn(Peer) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + Unpin + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
     R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (stopping, stopped) = watch::channel(false);
+    let (serving, mut all_ended) = mpsc::channel::<Infallible>(1);
     let places = Arc::new(Semaphore::new(usize::try_from(bounds.connections_max).unwrap_or(1)));
-    // Without `pipeline_flush`: with it, hyper does not write out its own answer to a malformed head.
-    let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_time)
-        .max_headers(bounds.headers_max)
-        .max_header_size(bounds.head_max);
+    let make = Arc::new(make);
     let mut stop = std::pin::pin!(stop);
     loop {
         let place = tokio::select! {
@@ -98,35 +105,24 @@ pub(crate) async fn serve<M, S, R>(
             place = Arc::clone(&places).acquire_owned() => place,
         };
         let Ok(place) = place else { break };
-        let (stream, peer) = tokio::select! {
+        let (stream, addr) = tokio::select! {
             biased;
             () = &mut stop => break,
             accepted = accept(&listener) => accepted,
         };
-        let connection = protocol.serve_connection(TokioIo::new(stream), make(Peer::plain(peer)));
-        let connection = connection.with_upgrades();
-        let told_to_stop = told(stopped.clone());
-        let open = OpenConnection::new();
+        // A tunnel holds its place for as long as it is open.
+        let place = (OpenConnection::new(), place);
+        let connection = connection::Accepted { stream, addr, place, bounds };
+        let served = connection.serve(door.clone(), Arc::clone(&make), told(stopped.clone()));
+        let serving = serving.clone();
         tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                () = told_to_stop => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a caller's connection ended");
-            }
-            drop((open, place));
+            served.await;
+            drop(serving);
         });
     }
-    drop(listener);
+    drop((listener, serving));
     stopping.send_replace(true);
-    // Each connection holds a place until it ends.
-    let _all_ended = places.acquire_many(bounds.connections_max).await;
+    let None = all_ended.recv().await;
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
