@@ -19,7 +19,7 @@ use tower::Service;
 use super::asked;
 use super::plain;
 use super::reply_body::ReplyBody;
-use super::request_body::CallerBody;
+use super::request_body::{Broken, CallerBody};
 use crate::peer::Peer;
 use crate::telemetry;
 
@@ -72,16 +72,30 @@ where
             return Box::pin(std::future::ready(Ok(response)));
         }
         let pause_max = self.pause_max;
-        let mut request = request.map(|body| CallerBody::new(body, pause_max));
+        let broken = Broken::default();
+        let mut request = request.map(|body| CallerBody::new(body, pause_max, broken.clone()));
         request.extensions_mut().insert(self.peer.clone());
         let inner = self.inner.clone();
         Box::pin(async move {
-            let response = tower::ServiceExt::oneshot(inner, request).await?;
+            let mut response = tower::ServiceExt::oneshot(inner, request).await?.map(Either::Left);
+            if response.status() == StatusCode::BAD_GATEWAY
+                && word_of(&response).is_none()
+                && broken.is_so()
+            {
+                // Not the upstream broke off, but what was passed on to it.
+                response = plain::answer(StatusCode::BAD_REQUEST, BROKEN).map(Either::Right);
+                if !http_2 {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+            }
             telemetry::answered(word_of(&response), response.status(), began.elapsed());
-            Ok(response.map(Either::Left))
+            Ok(response)
         })
     }
 }
+
+const BROKEN: &str = "The body of the request broke off, or its framing is wrong. The upstream may have had a part \
+                      of it, and never the whole.";
 
 /// The word of `Idempotency-Status`, for counting.
 fn word_of<B>(response: &Response<B>) -> Option<Word> {
@@ -111,6 +125,19 @@ fn judge<B>(request: &Request<B>, headers_max: usize) -> Result<(), (StatusCode,
         return Err((
             StatusCode::BAD_REQUEST,
             "The request has a Content-Length and a Transfer-Encoding: where it ends is ambiguous.",
+        ));
+    }
+    // RFC 9112 §6.1 and §7.1: chunks once and last. Another coding below them would be lost on the way, since
+    // its header means this connection only.
+    let codings = headers.get_all(TRANSFER_ENCODING);
+    if codings.iter().count() > 1 {
+        return Err((StatusCode::BAD_REQUEST, "The request has more than one Transfer-Encoding."));
+    }
+    if codings.iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err((
+            StatusCode::NOT_IMPLEMENTED,
+            "The request has a transfer coding that is not spoken here; only chunked is.",
         ));
     }
     // Servers that cannot tell `_` from `-` would read them as what they are not.
@@ -151,6 +178,9 @@ mod tests {
         let both = post().header("content-length", "3").header("transfer-encoding", "chunked");
         assert_eq!(status(both), 400);
         assert_eq!(status(post().header("content_length", "3")), 400);
+        let twice = post().header("transfer-encoding", "chunked");
+        assert_eq!(status(twice.header("transfer-encoding", "chunked")), 400);
+        assert_eq!(status(post().header("transfer-encoding", "gzip, chunked")), 501);
         assert_eq!(status(Request::post("/")), 400);
         assert_eq!(status(post().header("host", "b")), 400);
         assert_eq!(status(Request::post("/").version(Version::HTTP_10)), 0);

@@ -2,6 +2,8 @@
 //! sends a byte now and then would else hold a connection, and a place among those served, for ever.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,20 +24,31 @@ pub(crate) enum RequestBodyError {
     Stalled(Duration),
 }
 
+/// Whether the body of a request broke off, for whoever has given the body away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Broken(Arc<AtomicBool>);
+
+impl Broken {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The body of a request on its way in.
 #[derive(Debug)]
 pub(crate) struct CallerBody {
     body: Incoming,
     pause_max: Duration,
+    broken: Broken,
     /// Armed at the first wait of each pause.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
 impl CallerBody {
-    /// `body`, which may pause for `pause_max` at a time.
-    pub(crate) const fn new(body: Incoming, pause_max: Duration) -> Self {
-        Self { body, pause_max, timer: None, waiting: false }
+    /// `body`, which may pause for `pause_max` at a time. `broken` tells whether it broke off.
+    pub(crate) const fn new(body: Incoming, pause_max: Duration, broken: Broken) -> Self {
+        Self { body, pause_max, broken, timer: None, waiting: false }
     }
 }
 
@@ -50,6 +63,9 @@ impl Body for CallerBody {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             this.waiting = false;
+            if matches!(frame, Some(Err(_))) {
+                this.broken.0.store(true, Ordering::Relaxed);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::Broken)));
         }
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.pause_max)));
@@ -58,7 +74,10 @@ impl Body for CallerBody {
             timer.as_mut().reset(Instant::now() + this.pause_max);
         }
         match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(RequestBodyError::Stalled(this.pause_max)))),
+            Poll::Ready(()) => {
+                this.broken.0.store(true, Ordering::Relaxed);
+                Poll::Ready(Some(Err(RequestBodyError::Stalled(this.pause_max))))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
