@@ -47,7 +47,7 @@ pub(super) struct File {
 pub(super) const MATCHING: [&str; 2] = ["path", "match_methods"];
 
 /// The tables within a section.
-const GROUPS: [&str; 4] = ["fingerprint", "cors", "grpc", "reconcile"];
+const GROUPS: [&str; 5] = ["fingerprint", "cors", "grpc", "reconcile", "quota"];
 
 const SECTIONS: [&str; 3] = ["server", "defaults", "route"];
 
@@ -196,6 +196,12 @@ impl Reader<'_> {
         let secret = ["token", "password", "secret"].iter().any(|word| name.contains(word));
         let why = match (elsewhere, near) {
             (Some(other), _) => format!("it belongs under {}, not {header}", other.header()),
+            // `quota = "1000/1h"`: a group, and nothing by itself.
+            (None, _) if GROUPS.contains(&name) => {
+                let parts: Vec<_> =
+                    section.names().filter(|n| n.split('.').next() == Some(name)).collect();
+                format!("it is a group of keys; name the one that is meant: {}", parts.join(", "))
+            }
             (None, Some(near)) if secret => format!(
                 "{header} has no such key, and no secret stands in this file: `{near}` names the file that holds it"
             ),

@@ -13,6 +13,7 @@ mod given;
 mod grpc_keys;
 mod key;
 mod origin;
+mod quota_keys;
 mod reconcile_keys;
 mod resolve;
 mod route_keys;

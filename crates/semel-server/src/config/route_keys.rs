@@ -4,15 +4,14 @@
 use http::Method;
 use semel::http::Route;
 use semel::http::route::{
-    Demand, Forward, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Quota, Reauthorize,
-    StoreDown,
+    Demand, Forward, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Reauthorize, StoreDown,
 };
 use semel_core::Span;
 use semel_core::policy::OnLapse;
 use serde_json::json;
 
 use super::key::{Key, bytes, span, texts, word};
-use super::{compare_keys, cors_keys, given, grpc_keys, reconcile_keys};
+use super::{compare_keys, cors_keys, given, grpc_keys, quota_keys, reconcile_keys};
 use crate::cli::suggest::nearest;
 use crate::cli::values::{self, Scope};
 
@@ -31,6 +30,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key<Route>> {
         .chain(&TIMES)
         .chain(&grpc_keys::KEYS)
         .chain(&compare_keys::KEYS)
+        .chain(&quota_keys::KEYS)
         .chain(&reconcile_keys::KEYS)
         .chain(&cors_keys::KEYS)
 }
@@ -142,7 +142,7 @@ const KEYS: [Key<Route>; 15] = [
 ];
 
 /// How long, how often.
-const TIMES: [Key<Route>; 12] = [
+const TIMES: [Key<Route>; 11] = [
     Key {
         name: "wait",
         set: |route, given| given.duration().map(|wait| route.wait_max = Span::from(wait)),
@@ -209,17 +209,6 @@ const TIMES: [Key<Route>; 12] = [
         get: |route| span(route.policy.skew),
         flag: None,
     },
-    Key {
-        name: "quota",
-        set: |route, given| given.read(quota).map(|quota| route.quota = quota),
-        get: |route| match &route.quota {
-            Some(Quota { keys, window }) => {
-                json!(format!("{keys}/{}", span(*window).as_str().unwrap_or_default()))
-            }
-            None => json!("off"),
-        },
-        flag: None,
-    },
 ];
 
 fn principal(scope: &Scope) -> PrincipalSource {
@@ -256,17 +245,6 @@ fn reauthorize(given: &str) -> Result<Option<Reauthorize>, String> {
     Ok(Some(Reauthorize { method, path: path.trim().to_owned() }))
 }
 
-/// `KEYS/WINDOW`, or `off`.
-fn quota(given: &str) -> Result<Option<Quota>, String> {
-    if given == "off" {
-        return Ok(None);
-    }
-    let form = || "write new keys and a length of time, like \"1000/1h\", or \"off\"".to_owned();
-    let (keys, window) = given.split_once('/').ok_or_else(form)?;
-    let keys = keys.trim().parse().map_err(|_| form())?;
-    Ok(Some(Quota { keys, window: values::span(window.trim())? }))
-}
-
 /// The keys that a route's error speaks of.
 pub(super) fn at_fault(error: &semel::http::route::RouteError) -> &'static [&'static str] {
     use semel::http::route::RouteError as E;
@@ -292,7 +270,7 @@ pub(super) fn at_fault(error: &semel::http::route::RouteError) -> &'static [&'st
         E::Reauthorize { .. } => &["reauthorize"],
         E::Reconcile(_) => &["reconcile.lookup", "reconcile.not_found", "reconcile.consistent"],
         E::Cors(_) => &["cors.origins", "cors.credentials"],
-        E::Quota { .. } => &["quota"],
+        E::Quota { .. } => &["quota.keys", "quota.bytes", "quota.per_second", "quota.in_flight"],
         _ => &[],
     }
 }

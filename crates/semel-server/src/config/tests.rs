@@ -126,7 +126,8 @@ key_in = \"body:/k\"\nkey_format = \"uuid\"\nweak = \"reject\"\nscope = \"header
 body_max = \"2MiB\"\nbody_memory_max = 10\nreply_max = 11\nno_effect = [402]\ndoubt_on = [500]
 forward = \"caller\"\nstore_down = \"pass\"\nreauthorize = \"GET /me\"\nwait = \"1s\"\nsettle_wait = \"2s\"
 retention = \"2d\"\nmemory = \"forever\"\nlease = \"11s\"\nceiling = \"12s\"\non_lapse = \"rerun\"
-attempts_max = 2\nmax_upstream = \"13s\"\npause = \"14s\"\nskew = \"15s\"\nquota = \"9/1m\"
+attempts_max = 2\nmax_upstream = \"13s\"\npause = \"14s\"\nskew = \"15s\"\nquota.keys = \"9/1m\"
+quota.bytes = \"8KiB/2m\"\nquota.per_second = 7\nquota.in_flight = 6
 grpc.no_effect = []\ngrpc.doubt_on = [\"INTERNAL\"]
 fingerprint.numbers = \"exact-spelling\"\nfingerprint.forms = \"bytes\"\nfingerprint.exclude = [\"/a\"]
 fingerprint.include = [\"/b\"]\nfingerprint.headers = [\"X-C\"]\ncors.origins = [\"https://s.example\"]
@@ -159,7 +160,7 @@ reconcile.header_file = \"/dev/null\"\ncors.credentials = true\ncors.expose = [\
 
 #[test]
 fn what_is_shown_can_be_read_again() {
-    let text = "[defaults]\nquota = \"9/90s\"\nretention = \"49h\"\nbody_max = 1500\ncors.origins = [\"*\"]";
+    let text = "[defaults]\nquota.keys = \"9/90s\"\nquota.bytes = \"1MiB/2d\"\nretention = \"49h\"\nbody_max = 1500\ncors.origins = [\"*\"]";
     let first = read(&["--pause", "250ms"], text).unwrap();
     let shown = first.default.settings.iter().map(|s| format!("{} = {}", s.name, s.value));
     let shown = shown.collect::<Vec<_>>().join("\n");
@@ -191,14 +192,14 @@ lease = \"20s\"\n[[route]]\npath = \"/a\"\nwait = \"3s\"\n[[route]]\npath = \"/b
 
 #[test]
 fn a_route_can_take_back_what_the_defaults_say() {
-    let text = "[defaults]\nrequired = \"required\"\nquota = \"1/1s\"\nreauthorize = \"GET /me\"
+    let text = "[defaults]\nrequired = \"required\"\nquota.keys = \"1/1s\"\nreauthorize = \"GET /me\"
 cors.origins = [\"*\"]\n[[route]]\npath = \"/a\"\nmatch_methods = [\"PUT\", \"POST\"]\nrequired = \"off\"
-quota = \"off\"\nreauthorize = \"off\"\ncors.origins = []\n";
+quota.keys = \"off\"\nreauthorize = \"off\"\ncors.origins = []\n";
     let settings = read(&[], text).unwrap();
     let (default, a) = (&settings.default.route, &settings.routes[0]);
     let me = Reauthorize { method: Method::GET, path: "/me".to_owned() };
     assert_eq!((default.demand, &default.reauthorize), (Demand::Required, &Some(me)));
-    assert!(default.cors.is_some() && default.quota.is_some());
+    assert!(default.cors.is_some() && !default.quota.is_none());
     assert_eq!((a.route.demand, &a.route.reauthorize), (Demand::Off, &None));
     assert!(a.route.cors.is_none() && a.route.quota.is_none());
     assert_eq!(a.pattern.methods, [Method::PUT, Method::POST]);
@@ -262,7 +263,13 @@ fn what_is_wrong_is_named_with_its_line_its_key_and_the_nearest_right_one() {
             "[[route]]\npath = \"/a\"\nreconcile.not_found = [404]",
             "semel.toml:3: `reconcile.not_found`: it says nothing without `reconcile.lookup`",
         ),
-        ("[defaults]\nquota = \"10\"", "write new keys and a length of time"),
+        ("[defaults]\nquota.keys = \"10\"", "write how much and in which length of time"),
+        ("[defaults]\nquota.bytes = \"x/1h\"", "like \"64MiB/24h\""),
+        (
+            "[defaults]\nquota = \"1000/1h\"",
+            "semel.toml:2: `quota`: it is a group of keys; name the one that is meant: quota.keys, quota.bytes",
+        ),
+        ("[defaults]\nquota.keys = \"0/1h\"", "lets nobody begin a key"),
         (
             "[defaults]\nfingerprint.json = \"bytes\"\nfingerprint.numbers = \"exact-spelling\"",
             "semel.toml:3: `fingerprint.numbers`: JSON is compared by its bytes",

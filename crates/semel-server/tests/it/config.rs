@@ -152,7 +152,8 @@ async fn what_is_published_tells_each_route_as_it_is() {
             "[[route]]\npath = \"/watch\"\nmode = \"observe\"\n[[route]]\npath = \"/off\"\nrequired = \"off\"
 [[route]]\npath = \"/put\"\nmatch_methods = [\"PUT\", \"GET\"]\nmethods = [\"POST\", \"PUT\"]\nrequired = \"required\"
 key_in = \"header:X-Key\"\nkey_format = \"uuid\"\nweak = \"reject\"\nscope = \"header:X-Who\"\nwait = \"2s\"
-retention = \"2h\"\nmemory = \"forever\"\nno_effect = []\nreauthorize = \"GET /me\"\nquota = \"5/1m\"
+retention = \"2h\"\nmemory = \"forever\"\nno_effect = []\nreauthorize = \"GET /me\"\nquota.keys = \"5/1m\"
+quota.in_flight = 9
 [[route]]\npath = \"/pass\"\nstore_down = \"pass\"\n[[route]]\npath = \"/rerun\"\non_lapse = \"rerun\"\nattempts_max = 3\n",
         )
         .start()
@@ -175,7 +176,13 @@ retention = \"2h\"\nmemory = \"forever\"\nno_effect = []\nreauthorize = \"GET /m
         ("wait", json!(2)),
         ("retention", json!(7200)),
         ("memory", json!("forever")),
-        ("quota", json!({ "keys": 5, "window": 60, "counted_by": "process" })),
+        (
+            "quota",
+            json!({
+                "keys": { "most": 5, "window": 60 }, "bytes": null, "per_second": null,
+                "in_flight": 9, "counted_by": "process",
+            }),
+        ),
     ] {
         assert_eq!(put[member], value, "{member}");
     }

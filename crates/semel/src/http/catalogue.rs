@@ -326,9 +326,9 @@ pub const ENTRIES: [Entry; 32] = [
         ..entry(Code::UpstreamUnreachable, 401, "upstream-unreachable", 502, "Upstream unreachable")
     },
     Entry {
-        cause: "This caller has as many keys as it may have, and this key is not one of them.",
+        cause: "This caller has taken as much of this route as it may at present, and this key is not a known one.",
         advice: "Send the same request with the same key again, after the time in Retry-After.",
-        ..entry(Code::Quota, 501, "quota", 429, "Quota of keys exceeded")
+        ..entry(Code::Quota, 501, "quota", 429, "Quota exceeded")
     },
     Entry {
         cause: "As many keyed requests are running as may run at once, so this one was not started.",

@@ -13,6 +13,7 @@ use semel_core::{Policy, Span};
 use super::cors::{Cors, CorsError};
 use super::grpc::{GrpcCode, GrpcRules};
 use super::problem::RESERVED;
+use super::quota::Quota;
 use super::reconcile::{Reconcile, ReconcileError};
 use super::status::IDEMPOTENCY_KEY;
 
@@ -103,15 +104,6 @@ pub enum Mode {
     Observe,
 }
 
-/// How many new keys one principal may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// So many in a window. Above it, a key that the store does not know gets 429 `quota`.
-    pub keys: u32,
-    /// The window's length, counted from its first new key. Each process counts by itself.
-    pub window: Span,
-}
-
 /// A question to the service, asked before each replay with the caller's own credentials: anything but
 /// 2xx is passed on in place of the stored reply, and the record stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,8 +153,8 @@ pub struct Route {
     pub store_down: StoreDown,
     /// What of a request is compared with the first one under its key.
     pub fingerprint: FingerprintRules,
-    /// How many new keys one principal may begin on this route. Default: as many as it likes.
-    pub quota: Option<Quota>,
+    /// What one principal may take of this route. Default: as much as it likes.
+    pub quota: Quota,
     /// What is asked before each replay. Default: nothing, so that a replay goes to whoever shows the
     /// same principal and key.
     pub reauthorize: Option<Reauthorize>,
@@ -198,7 +190,7 @@ impl Default for Route {
             forward: Forward::default(),
             store_down: StoreDown::default(),
             fingerprint: FingerprintRules::default(),
-            quota: None,
+            quota: Quota::default(),
             reauthorize: None,
             reconcile: None,
             cors: None,
@@ -324,13 +316,13 @@ pub enum RouteError {
     Cors(#[from] CorsError),
     /// Nobody could begin a key, or for no time at all.
     #[error(
-        "the quota ({keys} keys in {window}) lets nobody begin a key, or bounds nothing: raise both, or leave it out"
+        "`quota.{what}` ({many}) lets nobody begin a key, or bounds nothing: raise it, or leave it out"
     )]
     Quota {
+        /// Which.
+        what: &'static str,
         /// As configured.
-        keys: u32,
-        /// As configured.
-        window: Span,
+        many: String,
     },
 }
 
@@ -378,10 +370,8 @@ impl Route {
         if let Some(reconcile) = &self.reconcile {
             reconcile.check(self)?;
         }
-        if let Some(Quota { keys, window }) = self.quota
-            && (keys == 0 || window == Span::ZERO || window.is_forever())
-        {
-            return Err(RouteError::Quota { keys, window });
+        if let Some((what, many)) = self.quota.fault() {
+            return Err(RouteError::Quota { what, many });
         }
         Ok(())
     }
@@ -459,6 +449,7 @@ fn names_a_member(pointer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quota::PerWindow;
     use super::*;
 
     const DEADLINE: Span = Span::from_secs(5);
@@ -480,6 +471,10 @@ mod tests {
     fn what_could_never_work_is_refused_by_name() {
         let ok = Route::default;
         let body = |p: &str| KeySource::Body(p.to_owned());
+        let keys = |most| {
+            let keys = Some(PerWindow { most, window: DEADLINE });
+            Quota { keys, ..Quota::default() }
+        };
         let tenant = header("x-tenant");
         let reauthorize = |method, path: &str| {
             let path = path.to_owned();
@@ -518,8 +513,12 @@ mod tests {
                 RouteError::NoBody,
             ),
             (
-                Route { quota: Some(Quota { keys: 0, window: DEADLINE }), ..ok() },
-                RouteError::Quota { keys: 0, window: DEADLINE },
+                Route { quota: keys(0), ..ok() },
+                RouteError::Quota { what: "keys", many: format!("0 in {DEADLINE}") },
+            ),
+            (
+                Route { quota: Quota { in_flight: Some(0), ..Quota::default() }, ..ok() },
+                RouteError::Quota { what: "in_flight", many: "0".to_owned() },
             ),
             (reauthorize(Method::POST, "/me"), refused(Method::POST, "/me")),
             (reauthorize(Method::GET, "me"), refused(Method::GET, "me")),

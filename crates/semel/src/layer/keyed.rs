@@ -15,12 +15,14 @@ use super::answer::{Asked, problem_response, respond};
 use super::body::{Body, BoxError};
 use super::capture::{Live, capture, in_doubt};
 use super::path::plain;
-use super::quota::{Admitted, CountedKey, Place};
+use super::quota::{Admitted, Begins, Place, Running as Counted, Who};
 use super::reauthorize::{question, refusal};
 use super::reconcile::{ThroughInner, on_demand};
 use super::service::Shared;
 use super::spool::{Compared, Payload};
-use crate::engine::{Answered, Attempt, Bounds, Engine, Executed, Operation, Refusal, Standing};
+use crate::engine::{
+    Answered, Attempt, Bounds, Concluded, Engine, Executed, Operation, Refusal, Standing,
+};
 use crate::http::extract::Keyed;
 use crate::http::grpc::is_grpc;
 use crate::http::prefer::{PREFERENCE_APPLIED, wait};
@@ -108,7 +110,7 @@ where
         engine,
         route: &route,
         bounds,
-        counted: counted.as_ref().map(Place::key),
+        counted: counted.as_ref().map(Place::begins),
         seconds: &shared.meters.execution,
     };
     let mut answered = running.run(operation.clone(), inner, request).await;
@@ -155,7 +157,7 @@ struct Running<'a> {
     engine: &'a Engine,
     route: &'a Arc<Route>,
     bounds: Bounds,
-    counted: Option<CountedKey>,
+    counted: Option<Begins>,
     seconds: &'a Histogram,
 }
 
@@ -182,10 +184,8 @@ impl Running<'_> {
             let mut request = request;
             request.extensions_mut().insert(attempt);
             request.extensions_mut().insert(Arc::clone(&route));
-            if let Some(counted) = begins {
-                counted.begins();
-            }
-            execute(inner, request, route, seconds)
+            let counted = begins.map(|begins| begins.begin());
+            execute(inner, request, route, (seconds, counted))
         };
         self.engine.run(operation, policy, self.bounds, handler).await
     }
@@ -196,7 +196,7 @@ async fn execute<S, RB>(
     mut inner: S,
     request: Request<Payload>,
     route: Arc<Route>,
-    seconds: Histogram,
+    (seconds, counted): (Histogram, Option<Counted>),
 ) -> Executed<Live>
 where
     S: Service<Request<Body>, Response = Response<RB>>,
@@ -210,6 +210,9 @@ where
         Err(_error) => in_doubt(),
     };
     seconds.record(began.elapsed().as_secs_f64());
+    if let (Some(counted), Concluded::Reply { plain, .. }) = (counted, &executed.concluded) {
+        counted.keeps(plain.len() as u64);
+    }
     executed
 }
 
@@ -237,28 +240,34 @@ fn warnings(shared: &Shared, keyed: &Keyed, fingerprint: &Fingerprint) -> [Optio
     [weak, changed.then(principal_changed_warning)]
 }
 
-/// A place in the quota of the caller's principal; none where the route has no quota, or where the
-/// window is full and the key is known to the store.
+/// A place in the account of the caller's principal; none where the route bounds nothing, or where there is
+/// no room and the key is known to the store.
 ///
 /// # Errors
-/// `quota`: the window is full and the key is new.
+/// `quota`: there is no room and the key is new.
 async fn count_key(
     shared: &Shared,
     route: &Arc<Route>,
     keyed: &Keyed,
     id: RecordId,
 ) -> Result<Option<Place>, Box<Problem>> {
-    let Some(quota) = &route.quota else { return Ok(None) };
+    if route.quota.is_none() {
+        return Ok(None);
+    }
     // The routes of a layer stay where they are, so the address names one.
-    let address = Arc::as_ptr(route).addr().to_le_bytes();
-    let who = shared.engine.secret().principal(&[&address, keyed.scope.principal()].concat());
-    let after = match shared.quotas.admit(quota, who, id) {
+    let address = Arc::as_ptr(route).addr();
+    let principal = shared.engine.secret().principal(keyed.scope.principal());
+    let who = Who { route: address, principal };
+    let (after, full) = match shared.quotas.admit(&route.quota, who, id) {
         Admitted::Yes(place) => return Ok(Some(place)),
-        Admitted::OnlyIfKnown { after } => after,
+        Admitted::OnlyIfKnown { after, full } => (after, full),
     };
     let known = shared.engine.inquire(id, Some(&keyed.key), &route.policy).await;
     match known.map(|known| known.standing) {
-        Ok(Standing::Absent) => Err(Box::new(Problem::quota(after))),
+        Ok(Standing::Absent) => {
+            metrics::counter!("semel_quota_refused_total", "quota" => full).increment(1);
+            Err(Box::new(Problem::quota(after)))
+        }
         // A store that does not answer says so to the claim as well.
         Ok(_) | Err(_) => Ok(None),
     }

@@ -7,6 +7,7 @@ use semel_core::store::Capabilities;
 use serde_json::{Value, json};
 
 use crate::http::Routes;
+use crate::http::quota::{PerWindow, Quota};
 use crate::http::route::{
     Demand, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Reauthorize, Route, StoreDown,
 };
@@ -79,9 +80,7 @@ fn published_route(pattern: Option<&Pattern>, route: &Route, store: &Capabilitie
         KeySource::Header(name) => json!({ "header": name.as_str() }),
         KeySource::Body(pointer) => json!({ "body": pointer }),
     };
-    let quota = route.quota.map(|quota| {
-        json!({ "keys": quota.keys, "window": seconds(quota.window), "counted_by": "process" })
-    });
+    let quota = published_quota(&route.quota);
     json!({
         "path": path,
         "for_methods": matched,
@@ -104,6 +103,23 @@ fn published_route(pattern: Option<&Pattern>, route: &Route, store: &Capabilitie
         "memory": seconds(route.policy.memory),
         "promise": promise(route, store),
         "assumptions": assumptions(route),
+    })
+}
+
+/// `null` where nothing is bounded.
+fn published_quota(quota: &Quota) -> Value {
+    if quota.is_none() {
+        return Value::Null;
+    }
+    let per = |per: Option<PerWindow>| {
+        per.map(|PerWindow { most, window }| json!({ "most": most, "window": seconds(window) }))
+    };
+    json!({
+        "keys": per(quota.keys),
+        "bytes": per(quota.bytes),
+        "per_second": quota.per_second,
+        "in_flight": quota.in_flight,
+        "counted_by": "process",
     })
 }
 

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use semel::core::Span;
 use semel::http::Route;
-use semel::http::route::Quota;
+use semel::http::quota::{PerWindow, Quota};
 use semel::layer::Body;
 use tokio::time::{Duration, advance};
 
@@ -20,7 +20,8 @@ async fn charge(_: Request<Body>) -> Response<Full<Bytes>> {
 }
 
 fn two_a_minute() -> Route {
-    let quota = Some(Quota { keys: 2, window: Span::from_secs(60) });
+    let keys = Some(PerWindow { most: 2, window: Span::from_secs(60) });
+    let quota = Quota { keys, ..Quota::default() };
     Route { quota, ..Route::default() }
 }
 

@@ -84,7 +84,7 @@ async fn the_callers_own_key_goes_on_where_the_route_says_so() {
 #[tokio::test]
 async fn a_full_quota_turns_new_keys_away_and_answers_known_ones_as_ever() {
     let upstream = Upstream::start().await;
-    let file = "[[route]]\npath = \"/few\"\nquota = \"2/1h\"\n";
+    let file = "[[route]]\npath = \"/few\"\nquota.keys = \"2/1h\"\n";
     let semel = serve(upstream.addr).file(file).start().await;
     for n in [1, 2] {
         assert_eq!(said(&ask(semel.addr, &to("/few", n)).await), "201 executed");
@@ -104,6 +104,40 @@ async fn a_full_quota_turns_new_keys_away_and_answers_known_ones_as_ever() {
     assert_eq!(said(&ask(semel.addr, &to("/rest", 4)).await), "201 executed");
     // A released key gives no place back: it has run.
     assert_eq!(upstream.effects(), 4);
+}
+
+#[tokio::test]
+async fn executions_at_once_bytes_and_keys_in_a_second_are_bounded_for_each_principal() {
+    let upstream = Upstream::start().await;
+    let file = "[[route]]\npath = \"/once\"\nquota.in_flight = 1\n[[route]]\npath = \"/bytes\"
+quota.bytes = \"1/1h\"\n[[route]]\npath = \"/slow\"\nquota.per_second = 1\n";
+    let semel = serve(upstream.addr).file(file).start().await;
+    // Its caller leaves, and it runs on.
+    let gate = Gate::closed();
+    upstream.next(after(&gate, reply(201, &[], "late")));
+    let mut first = Client::connect(semel.addr).await;
+    first.request(&to("/once", 1)).await;
+    gate.reached(1).await;
+    first.reset();
+    assert_eq!(said(&ask(semel.addr, &to("/once", 2)).await), QUOTA);
+    assert_eq!(said(&ask(semel.addr, &to("/once", 2).bearer("caller-two")).await), "201 executed");
+    gate.open();
+    eventually("there is room again", || async {
+        (said(&ask(semel.addr, &to("/once", 2)).await) == "201 executed").then_some(())
+    })
+    .await;
+
+    assert_eq!(said(&ask(semel.addr, &to("/bytes", 3)).await), "201 executed");
+    assert_eq!(said(&ask(semel.addr, &to("/bytes", 4)).await), QUOTA);
+    assert_eq!(said(&ask(semel.addr, &to("/bytes", 3)).await), "201 replayed");
+
+    assert_eq!(said(&ask(semel.addr, &to("/slow", 5)).await), "201 executed");
+    let refused = ask(semel.addr, &to("/slow", 6)).await;
+    assert_eq!((said(&refused).as_str(), refused.header("retry-after")), (QUOTA, Some("1")));
+    eventually("a second passes", || async {
+        (said(&ask(semel.addr, &to("/slow", 6)).await) == "201 executed").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ impl Problem {
         problem.after(after)
     }
 
-    /// The scope has as many keys as it may have, and this one is new.
+    /// The principal has taken as much of the route as it may at present, and this key is new.
     #[must_use]
     pub fn quota(after: Span) -> Self {
         Self::new(Code::Quota, Effect::Unknown, false, Retry::SameKey).after(after)
