@@ -18,6 +18,7 @@ pub struct Secret {
     fingerprints: [u8; 32],
     principals: [u8; 32],
     routes: [u8; 32],
+    audit: [u8; 32],
     check: [u8; 16],
 }
 
@@ -39,6 +40,7 @@ impl Secret {
             fingerprints: sub("semel 1 fingerprint"),
             principals: sub("semel 1 principal"),
             routes: sub("semel 1 route tag"),
+            audit: sub("semel 1 audit"),
             check,
         }
     }
@@ -126,6 +128,16 @@ impl Secret {
             *to = from;
         }
         RouteTag(tag)
+    }
+
+    /// A keyed hash over a line of the audit log and all lines before it, by the hash of the one before:
+    /// nobody without the secret can write another line that fits.
+    #[must_use]
+    pub fn audit_link(&self, before: &[u8; 32], line: &[u8]) -> [u8; 32] {
+        let mut hasher = Framed::new(&self.audit);
+        hasher.part(before);
+        hasher.part(line);
+        hasher.finish()
     }
 
     /// Keys the fingerprints.

@@ -113,8 +113,19 @@ pub struct Page {
 pub struct Listing {
     /// The records, in the order of their ids.
     pub records: Vec<(RecordId, Record)>,
-    /// Where the next page starts; `None` at the end.
+    /// Where the next page starts; `None` at the end. A store may end a page early, even an empty one.
     pub next: Option<RecordId>,
+    /// What lies there and cannot be read, whatever the filter; it keeps nothing else from being listed.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A record, or a piece of the store with records in it, that a listing could not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Whose it is, where that can still be told.
+    pub id: Option<RecordId>,
+    /// Why, and where.
+    pub why: String,
 }
 
 /// What acknowledged writes survive.

@@ -23,6 +23,7 @@ use crate::gateway::{Front, Gateway, Patience, Pool, Rules, Target};
 use crate::known_store::Keeper;
 use crate::listen::{self, Bounds, Door};
 use crate::open::{self, StoreBounds};
+use crate::peer::Peer;
 use crate::reload::{Reload, Reloads};
 use crate::stop::Stop;
 use crate::tls::{Certificates, TlsFiles};
@@ -80,8 +81,11 @@ impl Server {
         let deadline = Span::from(args.keys.store_deadline);
         let (addr, admin_addr) = (listener.local_addr()?, admin_listener.local_addr()?);
         let bounds = StoreBounds { reply_max: settings.reply_max(), remember: settings.remember() };
-        let audit = audit(args)?;
         let opened = open::open(&args.store, args.secret_file.clone(), &bounds).await?;
+        let audit = match &args.audit_file {
+            Some(path) => Audit::to(path, &opened.secret)?,
+            None => Audit::default(),
+        };
         let known = opened.known.as_ref();
         let birth = known.map_or(Timestamp::ZERO, |known| known.birth);
         let protection = settings.protection(birth, known.and_then(|known| known.memories.earlier));
@@ -168,7 +172,7 @@ impl Server {
         let callers = listen::serve(listener, door(args, &certificates), bounds, make, told);
         // Operators are served to the very end: they watch it come.
         let shown = admin.clone();
-        let make = move |_peer| shown.clone();
+        let make = move |peer: Peer| shown.of(peer.addr);
         let for_ever = std::future::pending();
         let operators = listen::serve(admin_listener, Door::Plain, admin::BOUNDS, make, for_ever);
         let ending = async {
@@ -277,11 +281,4 @@ fn door(args: &ServeArgs, certificates: &Option<Certificates>) -> Door {
 
 fn rules(args: &ServeArgs, target: Target) -> Rules {
     Rules { target, own_host: args.traffic.own_host, forwarding: args.traffic.forwarded }
-}
-
-fn audit(args: &ServeArgs) -> Result<Audit, Failure> {
-    let Some(path) = &args.audit_file else { return Ok(Audit::default()) };
-    Audit::to(path).map_err(|error| {
-        Failure::unknown(format!("the audit file {} could not be opened: {error}", path.display()))
-    })
 }

@@ -1,8 +1,12 @@
 //! What operators do with keys: list, show, find by key and principal, resolve, void, erase.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::RangeInclusive;
+
 use http::{HeaderValue, StatusCode};
 use semel::core::machine::{Answer, Resolution};
-use semel::core::store::{Filter, Page};
+use semel::core::store::{Filter, Listing, Page};
 use semel::core::{
     Doubt, Effect, Key, Policy, RecordId, Settled, Span, State, StoreError, StoredReply, Timestamp,
 };
@@ -12,23 +16,15 @@ use semel::http::{Code, Problem, Ways, rfc3339};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::audit::Audit;
+use super::access::Who;
+use super::audit::{Audit, Entry};
+use super::problem::{Told, refused, store_failed};
 use super::render;
 
-/// An answer: a status and what is told.
-pub(super) type Told = (StatusCode, Value);
-
-/// Records of one page unless asked for fewer.
+/// Records of one page at most.
 const PAGE_MAX: usize = 1000;
-
-/// A refusal in the words of the JSON API.
-pub(super) fn refused(status: StatusCode, error: impl Into<String>) -> Told {
-    (status, json!({ "error": error.into() }))
-}
-
-pub(super) fn store_failed(error: &StoreError) -> Told {
-    refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-}
+/// Later is no time that anybody means: the end of the year 9999, as Unix time.
+const BEFORE_MAX_MS: u64 = 253_402_300_799_999;
 
 /// The query of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,25 +38,35 @@ impl ListQuery {
     /// Reads `state`, `before_ms` (Unix time), `after` and `limit`.
     pub(super) fn parse(query: &str) -> Result<Self, String> {
         let mut this = Self { limit: 100, ..Self::default() };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut seen = BTreeSet::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let wrong = || format!("`{name}` cannot be `{value}`");
-            match name {
-                "state" => this.filter.state = Some(state(value).ok_or_else(wrong)?),
+            match &*name {
+                "state" => this.filter.state = Some(state(&value).ok_or_else(wrong)?),
                 "before_ms" => {
-                    let ms = value.parse().map_err(|_| wrong())?;
+                    let ms = number(&value, 0..=BEFORE_MAX_MS).ok_or_else(wrong)?;
                     this.filter.before = Some(Timestamp::from_unix_ms(ms));
                 }
-                "after" => this.after = Some(RecordId::parse(value).ok_or_else(wrong)?),
+                "after" => this.after = Some(RecordId::parse(&value).ok_or_else(wrong)?),
                 "limit" => {
-                    let limit: usize = value.parse().map_err(|_| wrong())?;
-                    this.limit = limit.clamp(1, PAGE_MAX);
+                    let limit = number(&value, 1..=PAGE_MAX as u64).ok_or_else(wrong)?;
+                    this.limit = usize::try_from(limit).unwrap_or(PAGE_MAX);
                 }
                 _ => return Err(format!("`{name}` is not known here")),
+            }
+            if !seen.insert(name.clone().into_owned()) {
+                return Err(format!("`{name}` is said twice"));
             }
         }
         Ok(this)
     }
+}
+
+/// Of decimal digits alone.
+fn number(text: &str, within: RangeInclusive<u64>) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits)?;
+    within.contains(&number).then_some(number)
 }
 
 fn state(name: &str) -> Option<State> {
@@ -79,7 +85,7 @@ fn state(name: &str) -> Option<State> {
 /// A page of records in the order of their ids.
 pub(super) async fn list(engine: &Engine, query: ListQuery) -> Told {
     let page = Page { after: query.after, limit: query.limit };
-    match engine.list(query.filter, page).await {
+    match listed(engine, query.filter, page).await {
         Ok(listing) => {
             let records: Vec<Value> = listing
                 .records
@@ -87,10 +93,24 @@ pub(super) async fn list(engine: &Engine, query: ListQuery) -> Told {
                 .map(|(id, record)| render::record(id, record, engine.secret()))
                 .collect();
             let next = listing.next.map(|id| id.to_string());
-            (StatusCode::OK, json!({ "keys": records, "next": next }))
+            let unreadable: Vec<Value> = listing
+                .unreadable
+                .iter()
+                .map(|one| json!({ "id": one.id.map(|id| id.to_string()), "why": one.why }))
+                .collect();
+            let page = json!({ "keys": records, "next": next, "unreadable": unreadable });
+            (StatusCode::OK, page)
         }
         Err(error) => store_failed(&error),
     }
+}
+
+/// On a thread of its own: a store reads from its disk what it lists, and callers must not wait for that.
+async fn listed(engine: &Engine, filter: Filter, page: Page) -> Result<Listing, StoreError> {
+    let (engine, runtime) = (engine.clone(), tokio::runtime::Handle::current());
+    let walk = move || runtime.block_on(engine.list(filter, page));
+    let walked = tokio::task::spawn_blocking(walk).await;
+    walked.unwrap_or_else(|error| Err(StoreError::Unavailable { reason: error.to_string() }))
 }
 
 /// One record.
@@ -192,10 +212,22 @@ pub(super) enum Word {
         status: Option<u16>,
     },
     /// It did not, and nothing of it is under way.
-    Released,
+    Released {},
 }
 
 impl Word {
+    /// # Errors
+    /// What is told of a status that no answer has.
+    pub(super) fn checked(self) -> Result<Self, Told> {
+        match self {
+            Self::Done { status: Some(status) } if !(200..600).contains(&status) => {
+                let why = format!("{status} is the status of no answer: name one from 200 to 599");
+                Err(refused(StatusCode::BAD_REQUEST, why))
+            }
+            Self::Done { .. } | Self::Released {} => Ok(self),
+        }
+    }
+
     fn resolution(self) -> Resolution {
         match self {
             Self::Done { status } => Resolution::Done(Settled {
@@ -204,14 +236,14 @@ impl Word {
                 effect: Effect::Done,
                 reply: StoredReply::Unknown,
             }),
-            Self::Released => Resolution::Released,
+            Self::Released {} => Resolution::Released,
         }
     }
 
     fn told(self) -> Value {
         match self {
             Self::Done { status } => json!({ "outcome": "done", "status": status }),
-            Self::Released => json!({ "outcome": "released" }),
+            Self::Released {} => json!({ "outcome": "released" }),
         }
     }
 }
@@ -235,14 +267,13 @@ pub(super) enum Act {
 }
 
 /// Does it. Noted before (an act without a note is not done) and after (what came of it).
-pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) -> Told {
+pub(super) async fn act(engine: &Engine, audit: &Audit, who: &Who, id: RecordId, act: Act) -> Told {
     let (name, asked) = match act {
         Act::Resolve(word) => ("resolve", word.told()),
         Act::Void { .. } => ("void", Value::Null),
         Act::Erase => ("erase", Value::Null),
     };
-    let subject = id.to_string();
-    if let Err(error) = audit.note(&rfc3339(engine.now()), &subject, name, &asked) {
+    if let Err(error) = noted(engine, audit, who, id, name.to_owned(), asked).await {
         let why = format!("nothing was done, for it could not be noted: {error}");
         return refused(StatusCode::SERVICE_UNAVAILABLE, why);
     }
@@ -255,13 +286,36 @@ pub(super) async fn act(engine: &Engine, audit: &Audit, id: RecordId, act: Act) 
         Ok(applied) => outcome(engine, &id, &applied),
         Err(error) => store_failed(&error),
     };
-    let came = json!({ "http": told.0.as_u16(), "error": told.1.get("error") });
-    if let Err(error) =
-        audit.note(&rfc3339(engine.now()), &subject, &format!("{name}-ended"), &came)
-    {
+    let came = json!({ "http": told.0.as_u16(), "why": told.1.get("detail") });
+    if let Err(error) = noted(engine, audit, who, id, format!("{name}-ended"), came).await {
         tracing::error!(%error, "the end of an act could not be noted");
     }
     told
+}
+
+/// Waits for the disk on a thread of its own.
+pub(super) async fn noted(
+    engine: &Engine,
+    audit: &Audit,
+    who: &Who,
+    id: RecordId,
+    act: String,
+    detail: Value,
+) -> io::Result<()> {
+    let (audit, who, at) = (audit.clone(), who.clone(), rfc3339(engine.now()));
+    let note = move || {
+        let (peer, record) = (who.peer.to_string(), id.to_string());
+        let entry = Entry {
+            at: &at,
+            who: &who.name,
+            peer: &peer,
+            record: &record,
+            act: &act,
+            detail: &detail,
+        };
+        audit.note(&entry)
+    };
+    tokio::task::spawn_blocking(note).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn outcome(engine: &Engine, id: &RecordId, applied: &Applied) -> Told {
@@ -318,7 +372,12 @@ mod tests {
         assert_eq!(query.limit, 7);
         assert_eq!(query.filter.state.unwrap().name(), "in-doubt");
         assert_eq!(query.filter.before, Some(Timestamp::from_unix_ms(1000)));
-        assert_eq!(ListQuery::parse("limit=99999").unwrap().limit, PAGE_MAX);
+        assert_eq!(ListQuery::parse("limit=1000&state=in%2Ddoubt").unwrap().limit, PAGE_MAX);
+        for wrong in
+            ["limit=0", "limit=1001", "limit=+7", "limit=", "limit=1&limit=2", "before_ms=-1"]
+        {
+            assert!(ListQuery::parse(wrong).is_err(), "{wrong}");
+        }
         assert!(ListQuery::parse("state=lost").is_err());
         assert!(ListQuery::parse("stat=spent").is_err());
     }
@@ -331,7 +390,9 @@ mod tests {
             read(r#"{"outcome":"done","status":201}"#),
             Some(Word::Done { status: Some(201) })
         );
-        assert_eq!(read(r#"{"outcome":"released"}"#), Some(Word::Released));
+        assert_eq!(read(r#"{"outcome":"released"}"#), Some(Word::Released {}));
         assert_eq!(read(r#"{"outcome":"perhaps"}"#), None);
+        // Of a variant without members, members that are not known were taken in silence.
+        assert_eq!(read(r#"{"outcome":"released","status":500}"#), None);
     }
 }

@@ -5,18 +5,24 @@
 //! could send ([`access`]). It never tells a key, a principal or a reply.
 
 mod access;
-mod audit;
+pub(crate) mod audit;
 mod forecast;
+mod guesses;
 mod keys;
+mod openapi;
+mod paths;
+mod problem;
 mod reconcile;
 mod render;
 mod service;
+mod tokens;
 
 use std::time::Duration;
 
-pub(crate) use access::{Access, token};
+pub(crate) use access::Access;
 pub(crate) use audit::Audit;
 pub(crate) use service::Service;
+pub(crate) use tokens::token;
 
 use crate::listen::Bounds;
 

@@ -6,8 +6,10 @@ use semel::engine::{Engine, Reconciled, Reconciler};
 use semel::http::rfc3339;
 use serde_json::{Value, json};
 
+use super::access::Who;
 use super::audit::Audit;
-use super::keys::{Told, refused, store_failed};
+use super::keys::noted;
+use super::problem::{Told, refused, store_failed};
 use super::render;
 
 /// Asks, once it is noted that somebody wants it: it may settle or release the key.
@@ -15,10 +17,11 @@ pub(super) async fn ask(
     engine: &Engine,
     reconciler: Option<&Reconciler>,
     audit: &Audit,
+    who: &Who,
     id: RecordId,
 ) -> Told {
-    let subject = id.to_string();
-    if let Err(error) = audit.note(&rfc3339(engine.now()), &subject, "reconcile", &Value::Null) {
+    let asked = noted(engine, audit, who, id, "reconcile".to_owned(), Value::Null).await;
+    if let Err(error) = asked {
         let why = format!("nothing was done, for it could not be noted: {error}");
         return refused(StatusCode::SERVICE_UNAVAILABLE, why);
     }
@@ -30,8 +33,9 @@ pub(super) async fn ask(
         Ok(came) => told(engine, id, came).await,
         Err(error) => store_failed(&error),
     };
-    let ended = json!({ "http": told.0.as_u16(), "error": told.1.get("error") });
-    if let Err(error) = audit.note(&rfc3339(engine.now()), &subject, "reconcile-ended", &ended) {
+    let ended = json!({ "http": told.0.as_u16(), "why": told.1.get("detail") });
+    let ended = noted(engine, audit, who, id, "reconcile-ended".to_owned(), ended).await;
+    if let Err(error) = ended {
         tracing::error!(%error, "the end of an act could not be noted");
     }
     told

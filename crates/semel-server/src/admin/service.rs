@@ -1,28 +1,16 @@
-//! The admin listener's paths.
-//!
-//! | path | |
-//! |---|---|
-//! | `GET /health/live` | 200 while the process runs |
-//! | `GET /health/ready` | 200 while it takes requests and its store answers, else 503 |
-//! | `GET /metrics` | Prometheus text |
-//! | `GET /v1/keys?state=&before_ms=&after=&limit=` | a page of records |
-//! | `POST /v1/keys/find` `{key, principal, path?, method?}` | the id of a caller's key |
-//! | `GET /v1/keys/ID` | one record |
-//! | `POST /v1/keys/ID/resolve` `{outcome: done, status?}` or `{outcome: released}` | |
-//! | `POST /v1/keys/ID/reconcile` `{}` | |
-//! | `POST /v1/keys/ID/void` `{}` or `{key, principal, path?, method?}` | |
-//! | `POST /v1/keys/ID/erase` `{}` | |
-//! | `GET /v1/store` | what the store is and keeps |
+//! What the admin listener answers. Its paths are in [`super::paths`], and described for programs in
+//! `openapi.json`.
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -35,18 +23,24 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::access::Access;
+use super::access::{Access, Refusal, Who, of_no_page};
 use super::audit::Audit;
 use super::forecast::{self, Observed};
-use super::keys::{self, Act, Find, ListQuery, Told, Word, refused};
+use super::keys::{self, Act, Find, ListQuery, Word};
+use super::openapi;
+use super::paths::{self, Asked, Found};
+use super::problem::{Told, is_problem, refused};
 use super::reconcile;
 
 /// Bytes of the largest request.
 const BODY_MAX: usize = 16 * 1024;
 
-/// The admin listener's service; clones share it.
+/// The admin listener's service, for one peer; clones share all else.
 #[derive(Clone)]
-pub(crate) struct Service(Arc<Inner>);
+pub(crate) struct Service {
+    inner: Arc<Inner>,
+    peer: IpAddr,
+}
 
 struct Inner {
     engine: Engine,
@@ -74,7 +68,7 @@ impl Service {
     ) -> Self {
         let (draining, opened) = (AtomicBool::new(false), Instant::now());
         let ways = Ways::of(&protection.routes);
-        Self(Arc::new(Inner {
+        let inner = Inner {
             engine,
             protection,
             ways,
@@ -85,17 +79,23 @@ impl Service {
             reconciler: OnceLock::new(),
             draining,
             opened,
-        }))
+        };
+        Self { inner: Arc::new(inner), peer: IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
+    }
+
+    /// For a connection from `peer`.
+    pub(crate) fn of(&self, peer: SocketAddr) -> Self {
+        Self { inner: Arc::clone(&self.inner), peer: peer.ip().to_canonical() }
     }
 
     /// Asks the upstream by these look-ups.
     pub(crate) fn reconcile_by(&self, reconciler: Reconciler) {
-        let _there_is_one_already = self.0.reconciler.set(reconciler);
+        let _there_is_one_already = self.inner.reconciler.set(reconciler);
     }
 
     /// From now on the process is not ready.
     pub(crate) fn draining(&self) {
-        self.0.draining.store(true, Ordering::SeqCst);
+        self.inner.draining.store(true, Ordering::SeqCst);
     }
 }
 
@@ -105,71 +105,76 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { Ok(inner.answer(request).await) })
+        let Self { inner, peer } = self.clone();
+        Box::pin(async move { Ok(inner.answer(request, peer).await) })
     }
 }
 
 impl Inner {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path().to_owned();
-        let health = path.starts_with("/health/");
-        if let Err((status, why)) = self.access.check(&parts, health) {
-            return json_response(refused(status, why));
-        }
-        let steps: Vec<&str> = path.split('/').skip(1).collect();
-        let told = match (parts.method, steps.as_slice()) {
-            (Method::GET, ["health", "live"]) => (StatusCode::OK, json!({ "live": true })),
-            (Method::GET, ["health", "ready"]) => self.ready().await,
-            (Method::GET, ["metrics"]) => return self.metrics(),
-            (Method::GET, ["v1", "store"]) => self.store().await,
-            (Method::GET, ["v1", "keys"]) => {
-                match ListQuery::parse(parts.uri.query().unwrap_or_default()) {
-                    Ok(query) => keys::list(&self.engine, query).await,
-                    Err(why) => refused(StatusCode::BAD_REQUEST, why),
-                }
+        let (endpoint, id) = match paths::find(&parts.method, parts.uri.path()) {
+            Found::Endpoint(endpoint, id) => (endpoint, id),
+            Found::Other(allowed) => return other_methods(&allowed),
+            Found::Nothing => return json_response(nothing_here()),
+        };
+        let who = of_no_page(&parts).and_then(|()| self.access.who(&parts, peer, endpoint.role));
+        let who = match who {
+            Ok(who) => who,
+            Err(refusal) => return not_served(refusal),
+        };
+        let told = match endpoint.asked {
+            Asked::Live => (StatusCode::OK, json!({ "live": true })),
+            Asked::Ready => self.ready().await,
+            Asked::OpenApi => return openapi::response(),
+            Asked::Metrics => return self.metrics(),
+            Asked::Store => self.store().await,
+            Asked::Policy => {
+                let kept = self.engine.store().capabilities();
+                (StatusCode::OK, self.protection.published(&kept))
             }
-            (Method::POST, ["v1", "keys", "find"]) => match read::<Find>(body).await {
+            Asked::List => match ListQuery::parse(parts.uri.query().unwrap_or_default()) {
+                Ok(query) => keys::list(&self.engine, query).await,
+                Err(why) => refused(StatusCode::BAD_REQUEST, why),
+            },
+            Asked::Find => match read::<Find>(body).await {
                 Ok(asked) => keys::find(&self.engine, &self.ways, &self.protection.service, asked),
                 Err(told) => told,
             },
-            (Method::GET, ["v1", "keys", id]) => match RecordId::parse(id) {
+            Asked::Show => match RecordId::parse(&id) {
                 Some(id) => keys::show(&self.engine, id).await,
                 None => no_id(),
             },
-            (Method::POST, ["v1", "keys", id, act]) => self.act(id, act, body).await,
-            _ => refused(StatusCode::NOT_FOUND, "there is nothing here"),
+            Asked::Resolve | Asked::Reconcile | Asked::Void | Asked::Erase => {
+                self.act(endpoint.asked, &id, &who, body).await.unwrap_or_else(|told| told)
+            }
         };
         json_response(told)
     }
 
-    async fn act(&self, id: &str, act: &str, body: Incoming) -> Told {
-        let Some(id) = RecordId::parse(id) else { return no_id() };
-        let act = match act {
-            "resolve" => match read::<Word>(body).await {
-                Ok(word) => Act::Resolve(word),
-                Err(told) => return told,
-            },
-            "void" => {
-                let named = match read_optional::<Find>(body).await {
-                    Ok(named) => named,
-                    Err(told) => return told,
-                };
+    /// # Errors
+    /// What is told where it was asked wrongly.
+    async fn act(&self, asked: Asked, id: &str, who: &Who, body: Incoming) -> Result<Told, Told> {
+        let id = RecordId::parse(id).ok_or_else(no_id)?;
+        let act = match asked {
+            Asked::Resolve => Act::Resolve(read::<Word>(body).await?.checked()?),
+            Asked::Void => {
+                let named = read_optional::<Find>(body).await?;
                 let service = &self.protection.service;
-                match keys::voiding(&self.engine, &self.ways, service, id, named).await {
-                    Ok(act) => act,
-                    Err(told) => return told,
-                }
+                keys::voiding(&self.engine, &self.ways, service, id, named).await?
             }
-            "erase" => Act::Erase,
-            "reconcile" => {
+            Asked::Erase => {
+                let _nothing = read_optional::<Nothing>(body).await?;
+                Act::Erase
+            }
+            Asked::Reconcile => {
+                let _nothing = read_optional::<Nothing>(body).await?;
                 let reconciler = self.reconciler.get();
-                return reconcile::ask(&self.engine, reconciler, &self.audit, id).await;
+                return Ok(reconcile::ask(&self.engine, reconciler, &self.audit, who, id).await);
             }
-            _ => return refused(StatusCode::NOT_FOUND, "there is nothing here"),
+            _ => return Err(nothing_here()),
         };
-        keys::act(&self.engine, &self.audit, id, act).await
+        Ok(keys::act(&self.engine, &self.audit, who, id, act).await)
     }
 
     async fn ready(&self) -> Told {
@@ -254,6 +259,35 @@ fn stats(stats: &Stats) -> Value {
     })
 }
 
+/// A body that says nothing.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn nothing_here() -> Told {
+    refused(StatusCode::NOT_FOUND, "there is nothing here; /openapi.json says what there is")
+}
+
+fn other_methods(allowed: &str) -> Response<Full<Bytes>> {
+    let why = format!("this is for {allowed}");
+    let mut response = json_response(refused(StatusCode::METHOD_NOT_ALLOWED, why));
+    let allowed = HeaderValue::from_str(allowed).expect("names of methods are a header's value");
+    response.headers_mut().insert(ALLOW, allowed);
+    response
+}
+
+fn not_served(Refusal { status, why, after }: Refusal) -> Response<Full<Bytes>> {
+    let mut response = json_response(refused(status, why));
+    let headers = response.headers_mut();
+    if let Some(seconds) = after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"semel admin\""));
+    }
+    response
+}
+
 fn no_id() -> Told {
     refused(StatusCode::BAD_REQUEST, "a record's id is 64 hexadecimal digits")
 }
@@ -286,11 +320,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Told> {
         .map_err(|error| refused(StatusCode::BAD_REQUEST, format!("the body is wrong: {error}")))
 }
 
-fn json_response((status, told): (StatusCode, Value)) -> Response<Full<Bytes>> {
+fn json_response((status, told): Told) -> Response<Full<Bytes>> {
+    let media = if is_problem(&told) { "application/problem+json" } else { "application/json" };
     let mut response = Response::new(Full::from(told.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -266,9 +266,12 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         first = false;
         let lines: String = records.iter().map(|record| line(record, args.remote.json)).collect();
         output::data(&lines)?;
+        for one in page["unreadable"].as_array().into_iter().flatten() {
+            output::note(&format!("not listed: {}", one["why"].as_str().unwrap_or("unreadable")));
+        }
         left = left.saturating_sub(records.len());
         after = page["next"].as_str().map(str::to_owned);
-        if after.is_none() || records.is_empty() {
+        if after.is_none() {
             return Ok(());
         }
     }

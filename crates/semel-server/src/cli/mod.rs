@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 yes, 1 no, 2 could not tell (wrong flags among them), 130 told twice to stop.
 
+pub(crate) mod audit;
 pub(crate) mod callers;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Audit(audit::AuditArgs),
     Config(Box<config::ConfigArgs>),
     Conform(Box<ConformArgs>),
     Demo(demo::DemoArgs),
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => args.run(&explicit).await,
+            Command::Audit(args) => args.run(),
             Command::Config(args) => args.run(&explicit),
             Command::Conform(args) => Ok(args.run("semel conform").await),
             Command::Demo(args) => args.run().await,

@@ -129,7 +129,7 @@ impl Remote {
 }
 
 fn judge(status: StatusCode, told: Value) -> Result<Value, Failure> {
-    let why = || told["error"].as_str().unwrap_or("the server says no more").to_owned();
+    let why = || told["detail"].as_str().unwrap_or("the server says no more").to_owned();
     match status {
         status if status.is_success() => Ok(told),
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => Err(Failure::no(why())),

@@ -206,6 +206,7 @@ async fn keys_are_voided_and_erased_and_each_act_is_noted() {
     let acts: Vec<Value> = noted.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let names: Vec<&Value> = acts.iter().map(|act| &act["act"]).collect();
     assert_eq!(names, ["void", "void-ended", "erase", "erase-ended"]);
+    assert_eq!((&acts[0]["who"], &acts[0]["peer"]), (&json!("local"), &json!("127.0.0.1")));
     assert!(!noted.contains("key-400") && !noted.contains("caller-one"), "{noted}");
     assert_eq!(upstream.effects(), 1);
 }

@@ -44,6 +44,8 @@ async fn every_command_has_help_with_an_example() {
     for args in [
         &["--help"][..],
         &["serve", "--help"],
+        &["audit", "--help"],
+        &["audit", "verify", "--help"],
         &["conform", "--help"],
         &["conform", "report", "--help"],
         &["demo", "--help"],

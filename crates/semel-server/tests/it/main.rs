@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod admin;
+mod admin_fuzz;
+mod admin_tokens;
 mod callers_tls;
 mod cli;
 mod config;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use semel_core::Policy;
 use semel_core::machine::{Event, Step, Write, step};
 use semel_core::record::Record;
-use semel_core::store::{Filter, Listing, Page, Put, Status, StoreError, Swapped};
+use semel_core::store::{Filter, Listing, Page, Put, Status, StoreError, Swapped, Unreadable};
 use semel_core::{RecordId, State, Timestamp};
 
 use tokio::time::Instant;
@@ -71,7 +71,11 @@ impl Inner {
         let filter = Filter { state: Some(State::InFlight), before: None };
         let mut page = Page { after: None, limit: BATCH };
         loop {
-            let Listing { records, next } = self.bounded(self.store.list(filter, page)).await?;
+            let listed = self.bounded(self.store.list(filter, page)).await?;
+            let Listing { records, next, unreadable } = listed;
+            for Unreadable { why, .. } in unreadable {
+                tracing::error!(why, "a sweep met what it cannot read");
+            }
             for (id, record) in records {
                 self.sweep_one(id, record, at).await?;
             }

@@ -183,7 +183,7 @@ impl Inner {
     fn page(&self, filter: Filter, page: Page) -> Listing {
         use std::ops::Bound::{Excluded, Unbounded};
         let start = page.after.map_or(Unbounded, Excluded);
-        let mut listing = Listing { records: Vec::new(), next: None };
+        let mut listing = Listing::default();
         for (id, record) in self.records.range((start, Unbounded)) {
             if !filter.admits(record) {
                 continue;

@@ -158,4 +158,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn advance(&mut self) {
         self.at += 1;
     }
+
+    /// Passes over a block that cannot be read.
+    pub(super) fn skip_block(&mut self) {
+        self.block += 1;
+    }
 }

@@ -3,6 +3,7 @@
 mod basics;
 mod crashes;
 mod kill;
+mod list;
 mod older;
 mod repair;
 mod retire;
