@@ -1,7 +1,7 @@
 //! What operators did, one JSON object a line, so that what is taken out, changed or moved afterwards is
 //! found: who, when, which record, what was asked and what came of it. Never a key, a principal or a reply.
 //!
-//! Each line bears the keyed hash of the one before (see [`line`]); the key comes from the server secret.
+//! Each line bears the keyed hash of the one before (see [`mod@line`]); the key comes from the server secret.
 //! What was written is on disk before the act is done: where it cannot be written, nothing is done.
 //!
 //! # Caveats
