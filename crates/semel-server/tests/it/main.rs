@@ -16,6 +16,7 @@ mod demo;
 mod demo_taken;
 mod flags_page;
 mod framing;
+mod grpc;
 mod harness;
 mod keyed;
 mod kill;
