@@ -96,7 +96,7 @@ impl Remote {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let uri = self.target.uri(&path.parse::<Uri>()?)?;
+        let uri = self.target.path(&path.parse::<Uri>()?)?;
         let mut request =
             Request::builder().method(method).uri(uri).header(HOST, self.target.host()?);
         if let Some(token) = &self.token {

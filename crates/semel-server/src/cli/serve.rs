@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SEMEL_CONFIG", value_name = "PATH")]
     pub config: Option<PathBuf>,
 
-    /// The API to protect: http://HOST:PORT or https://HOST, with a base path if need be
+    /// The API to protect: http://HOST:PORT, https://HOST or h2c://HOST:PORT, with a base path if need be
     #[arg(long, env = "SEMEL_UPSTREAM", value_name = "URL", value_parser = values::upstream)]
     pub upstream: Option<Target>,
 

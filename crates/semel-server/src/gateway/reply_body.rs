@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
+
+use super::upstream::FromUpstream;
 
 /// Why a reply broke off.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub(crate) enum ReplyError {
 #[derive(Debug)]
 pub(crate) enum ReplyBody {
     /// From the upstream, as it comes.
-    Streamed(Incoming),
+    Streamed(FromUpstream),
     /// From the upstream, to be whole in time.
     Timed(Timed),
     /// Made here.
@@ -40,7 +41,7 @@ pub(crate) enum ReplyBody {
 /// A body that somebody holds back until it is whole, so that only a clock can end the wait.
 #[derive(Debug)]
 pub(crate) struct Timed {
-    body: Incoming,
+    body: FromUpstream,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
     /// Bytes beyond which nobody holds it back any more: then it may take as long as its reader.
@@ -51,7 +52,12 @@ pub(crate) struct Timed {
 impl ReplyBody {
     /// A body that must end by `deadline`, `limit` after there was a connection, unless it is longer than
     /// `held_max` bytes.
-    pub(crate) fn timed(body: Incoming, deadline: Instant, limit: Duration, held_max: u64) -> Self {
+    pub(crate) fn timed(
+        body: FromUpstream,
+        deadline: Instant,
+        limit: Duration,
+        held_max: u64,
+    ) -> Self {
         if body.size_hint().lower() > held_max {
             return Self::Streamed(body);
         }

@@ -3,11 +3,23 @@
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
+use rustls::pki_types::ServerName;
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// `http://`: HTTP/1.1.
+    Http1,
+    /// `h2c://`: HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+    Http2,
+    /// `https://`: HTTP/2 or HTTP/1.1, as the upstream chooses by ALPN.
+    Tls,
+}
 
 /// The upstream's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    scheme: Scheme,
+    spoken: Spoken,
     authority: Authority,
     /// Put before each request's path; no trailing slash, empty for none.
     base: String,
@@ -30,7 +42,9 @@ pub(crate) enum TargetError {
         given: String,
     },
     /// A protocol that is not spoken here.
-    #[error("`{scheme}` is not spoken to upstreams; use http:// or https://")]
+    #[error(
+        "`{scheme}` is not spoken to upstreams; use http://, https:// or h2c:// (HTTP/2 without TLS)"
+    )]
     Scheme {
         /// As given.
         scheme: String,
@@ -40,13 +54,19 @@ pub(crate) enum TargetError {
         "the upstream's URL holds credentials; they would show in process lists, so they are not taken from there"
     )]
     Credentials,
+    /// A name that no certificate can bear.
+    #[error("`{host}` is no name that a certificate can bear, so nothing could be trusted there")]
+    Name {
+        /// As given.
+        host: String,
+    },
     /// A query or fragment.
     #[error("the upstream's URL ends in a query; each request brings its own, so leave it out")]
     Query,
 }
 
 impl Target {
-    /// Reads `http://host[:port][/base]` or the same with `https`.
+    /// Reads `http://host[:port][/base]`, or the same with `https` or `h2c`.
     pub(crate) fn parse(given: &str) -> Result<Self, TargetError> {
         let not_url = || TargetError::NotUrl { given: given.to_owned() };
         if !given.contains("://") {
@@ -62,9 +82,12 @@ impl Target {
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(not_url());
         };
-        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            return Err(TargetError::Scheme { scheme: scheme.to_string() });
-        }
+        let spoken = match scheme.as_str() {
+            "http" => Spoken::Http1,
+            "https" => Spoken::Tls,
+            "h2c" => Spoken::Http2,
+            _ => return Err(TargetError::Scheme { scheme: scheme.to_string() }),
+        };
         if authority.as_str().contains('@') {
             return Err(TargetError::Credentials);
         }
@@ -72,28 +95,53 @@ impl Target {
         if path.query().is_some() || given.contains('#') {
             return Err(TargetError::Query);
         }
+        if spoken == Spoken::Tls
+            && ServerName::try_from(authority.host().trim_matches(['[', ']'])).is_err()
+        {
+            return Err(TargetError::Name { host: authority.host().to_owned() });
+        }
         let base = path.path().trim_end_matches('/').to_owned();
-        Ok(Self { scheme, authority, base })
+        Ok(Self { spoken, authority, base })
     }
 
-    /// The address of one request, whatever authority the request itself named.
-    pub(crate) fn uri(&self, asked: &Uri) -> Result<Uri, http::Error> {
-        let asked = asked.path_and_query().map_or("/", PathAndQuery::as_str);
-        let path = match (self.base.is_empty(), asked) {
-            (true, asked) => PathAndQuery::try_from(asked)?,
-            (false, "*") => PathAndQuery::try_from(self.base.as_str())?,
-            (false, asked) => PathAndQuery::try_from(format!("{}{asked}", self.base))?,
+    /// The path of one request, behind the upstream's own.
+    pub(crate) fn path(&self, asked: &Uri) -> Result<Uri, http::Error> {
+        let asked = asked.path_and_query();
+        if self.base.is_empty() {
+            return Ok(asked.cloned().map_or_else(|| Uri::from_static("/"), Uri::from));
+        }
+        let path = match asked.map_or("/", PathAndQuery::as_str) {
+            "*" => self.base.clone(),
+            asked => format!("{}{asked}", self.base),
         };
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
+        Ok(Uri::from(PathAndQuery::try_from(path)?))
     }
 
-    /// Whether it is spoken to under TLS.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.scheme == Scheme::HTTPS
+    /// What is spoken to it.
+    pub(crate) const fn spoken(&self) -> Spoken {
+        self.spoken
+    }
+
+    /// The scheme that its requests have.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.spoken == Spoken::Tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// The host to look up, and the port.
+    pub(crate) fn address(&self) -> (String, u16) {
+        let host = self.authority.host();
+        // An IPv6 address stands in brackets in a URL, and nowhere else.
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = if self.spoken == Spoken::Tls { 443 } else { 80 };
+        (host.to_owned(), self.authority.port_u16().unwrap_or(port))
+    }
+
+    /// The name that its certificate must bear, where it has one.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
+        if self.spoken != Spoken::Tls {
+            return None;
+        }
+        ServerName::try_from(self.address().0).ok()
     }
 
     /// What `Host` says where the upstream wants its own name.
@@ -104,7 +152,12 @@ impl Target {
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.base)
+        let scheme = match self.spoken {
+            Spoken::Http1 => "http",
+            Spoken::Http2 => "h2c",
+            Spoken::Tls => "https",
+        };
+        write!(f, "{scheme}://{}{}", self.authority, self.base)
     }
 }
 
@@ -117,9 +170,23 @@ mod tests {
         let plain = Target::parse("http://api:9000").unwrap();
         let based = Target::parse("https://api/v2/").unwrap();
         let asked: Uri = "http://elsewhere/charges?x=1".parse().unwrap();
-        assert_eq!(plain.uri(&asked).unwrap(), "http://api:9000/charges?x=1");
-        assert_eq!(based.uri(&asked).unwrap(), "https://api/v2/charges?x=1");
+        assert_eq!(plain.path(&asked).unwrap(), "/charges?x=1");
+        assert_eq!(based.path(&asked).unwrap(), "/v2/charges?x=1");
         assert_eq!(based.to_string(), "https://api/v2");
+    }
+
+    #[test]
+    fn an_address_is_found_in_each_kind_of_url() {
+        for (url, spoken, host, port) in [
+            ("http://api", Spoken::Http1, "api", 80),
+            ("https://api", Spoken::Tls, "api", 443),
+            ("h2c://[::1]:50051", Spoken::Http2, "::1", 50051),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!(target.spoken(), spoken);
+            assert_eq!(target.address(), (host.to_owned(), port));
+            assert_eq!(target.to_string(), url);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod callers_tls;
 mod cli;
 mod config;
 mod conform;
+mod connections;
 mod contract;
 mod contract_page;
 mod crowded;
