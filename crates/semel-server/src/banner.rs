@@ -90,6 +90,12 @@ fn scope(principal: &PrincipalSource) -> String {
         PrincipalSource::Header(name) => {
             format!("each value of `{name}`, which callers must not choose")
         }
+        PrincipalSource::Verified(verified) => {
+            format!(
+                "each `{}` that is verified; a new credential of the same one is the same",
+                verified.name()
+            )
+        }
         PrincipalSource::Extension | PrincipalSource::None => {
             "everybody together: for an API with one caller only".to_owned()
         }

@@ -15,6 +15,7 @@ mod listen;
 mod memories;
 mod open;
 mod peer;
+mod principals;
 mod reload;
 mod secret_file;
 mod serve;

@@ -199,6 +199,7 @@ impl Server {
             () = keep(keeper.as_ref()) => {}
             () = reload.pass_on() => {}
             () = renew(certificates.as_ref(), reloads) => {}
+            () = settings.principals.follow() => {}
         }
         if let Some(keeper) = keeper {
             keeper.note();

@@ -10,7 +10,7 @@ use semel_core::Span;
 
 use super::callers::CallerArgs;
 use super::output::Failure;
-use super::values::{self, Scope, StoreSpec};
+use super::values::{self, Scope, Signing, StoreSpec};
 use crate::config::{Explicit, Settings};
 use crate::gateway::{Forwarding, Target};
 use crate::telemetry::LogFormat;
@@ -60,7 +60,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SEMEL_SECRET_FILE", value_name = "PATH")]
     pub secret_file: Option<PathBuf>,
 
-    /// Whose keys they are: authorization, header:NAME, or none (one caller only)
+    /// Whose keys they are: authorization, header:NAME, jwt:CLAIM, or none (one caller only)
     #[arg(long, env = "SEMEL_SCOPE", value_name = "RULE", default_value = "authorization",
           value_parser = values::scope)]
     pub scope: Scope,
@@ -74,6 +74,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub callers: CallerArgs,
+
+    #[command(flatten)]
+    pub jwt: JwtArgs,
 
     #[command(flatten)]
     pub traffic: TrafficArgs,
@@ -140,6 +143,34 @@ pub(crate) struct KeyArgs {
     #[arg(long, env = "SEMEL_REPLY_MAX", value_name = "SIZE", default_value = "1MiB",
           value_parser = values::bytes)]
     pub reply_max: u64,
+}
+
+/// Which tokens hold, where the scope is a claim of one.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tokens (--scope jwt:CLAIM)")]
+pub(crate) struct JwtArgs {
+    /// A file with the issuer's public keys (a JWK set); read again when it changes
+    #[arg(long, env = "SEMEL_JWKS_FILE", value_name = "PATH")]
+    pub jwks_file: Option<PathBuf>,
+
+    /// Who makes the tokens: their iss
+    #[arg(long, env = "SEMEL_JWT_ISSUER", value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// Whom they must be meant for: one of these must be in their aud
+    #[arg(long, env = "SEMEL_JWT_AUDIENCE", value_name = "AUDIENCE", value_delimiter = ',')]
+    pub jwt_audience: Vec<String>,
+
+    /// How they may be signed; HS256 and the like only where they are named here
+    #[arg(long, env = "SEMEL_JWT_ALGORITHMS", value_name = "ALGORITHMS", value_delimiter = ',',
+          default_value = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA",
+          value_parser = values::signing)]
+    pub jwt_algorithms: Vec<Signing>,
+
+    /// How far the clocks of their makers may be off
+    #[arg(long, env = "SEMEL_JWT_LEEWAY", value_name = "TIME", default_value = "60s",
+          value_parser = values::duration)]
+    pub jwt_leeway: Duration,
 }
 
 /// Connections of callers and to the upstream.

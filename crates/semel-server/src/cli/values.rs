@@ -7,6 +7,7 @@ use semel_core::Span;
 
 use super::suggest::nearest;
 use crate::gateway::Target;
+use crate::principals::{ALGORITHMS, Claim, algorithm_name};
 
 /// Where records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,25 +59,65 @@ pub(crate) enum Scope {
     Authorization,
     /// Whoever this header names.
     Header(HeaderName),
+    /// Whoever this claim of a verified token names.
+    Jwt(Claim),
     /// Everybody's.
     None,
 }
 
-/// `authorization`, `header:NAME` or `none`.
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Authorization => f.write_str("authorization"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Jwt(claim) => write!(f, "jwt:{claim}"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+/// `authorization`, `header:NAME`, `jwt:CLAIM` or `none`.
 pub(crate) fn scope(given: &str) -> Result<Scope, String> {
     match given.split_once(':') {
+        Some(("jwt", claim)) => Claim::parse(claim).map(Scope::Jwt),
+        None if given == "jwt" => Claim::parse("").map(Scope::Jwt),
         Some(("header", name)) => HeaderName::try_from(name.trim())
             .map(Scope::Header)
             .map_err(|_| format!("`{name}` is no header's name")),
         None if given == "authorization" => Ok(Scope::Authorization),
         None if given == "none" => Ok(Scope::None),
-        Some((kind, name)) => Err(match nearest(kind, ["header"]) {
-            Some(_) => format!("did you mean `header:{name}`?"),
+        Some((kind, name)) => Err(match nearest(kind, ["header", "jwt"]) {
+            Some(near) => format!("did you mean `{near}:{name}`?"),
             None => format!("did you mean `header:{given}`?"),
         }),
         None => Err(match nearest(given, ["authorization", "none"]) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("did you mean `header:{given}`? Else: authorization, none"),
+        }),
+    }
+}
+
+/// An algorithm that tokens may be signed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signing(pub jsonwebtoken::Algorithm);
+
+impl std::fmt::Display for Signing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(algorithm_name(self.0))
+    }
+}
+
+/// The name of one, as a token writes it.
+pub(crate) fn signing(given: &str) -> Result<Signing, String> {
+    let names = || ALGORITHMS.iter().map(|(name, _)| *name);
+    match ALGORITHMS.iter().find(|(name, _)| *name == given) {
+        Some((_, algorithm)) => Ok(Signing(*algorithm)),
+        None if given.eq_ignore_ascii_case("none") => {
+            Err("whoever likes could make such a token; name an algorithm that signs".to_owned())
+        }
+        None => Err(match nearest(given, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use one of {}", names().collect::<Vec<_>>().join(", ")),
         }),
     }
 }
@@ -185,6 +226,9 @@ mod tests {
             ("non", "did you mean `none`?"),
             ("heder:X-Customer", "did you mean `header:X-Customer`?"),
             ("X-Customer", "did you mean `header:X-Customer`?"),
+            ("jwt", "like `jwt:sub`"),
+            ("jwt:", "like `jwt:sub`"),
+            ("jwr:sub", "did you mean `jwt:sub`?"),
             ("header:a b", "no header's name"),
         ] {
             let said = scope(given).unwrap_err();

@@ -11,6 +11,7 @@ mod fault;
 mod file;
 mod given;
 mod grpc_keys;
+mod jwt_keys;
 mod key;
 mod origin;
 mod quota_keys;
@@ -29,6 +30,7 @@ use semel_core::{Earlier, Timestamp};
 use crate::cli::serve::ServeArgs;
 use crate::gateway::Target;
 use crate::memories::Remembers;
+use crate::principals::Principals;
 
 pub(crate) use fault::{ConfigError, Faults};
 pub(crate) use origin::Explicit;
@@ -50,6 +52,8 @@ pub(crate) struct Settings {
     pub default: Resolved,
     /// The routes of the file, in order.
     pub routes: Vec<Resolved>,
+    /// What verifies the principals of routes.
+    pub principals: Principals,
 }
 
 impl Settings {
@@ -89,7 +93,8 @@ impl Settings {
             return Err(ConfigError::Wrong(Faults { file: file.to_owned(), list: faults }));
         }
         let (args, server, default, routes) = (all.args, all.server, all.default, all.routes);
-        Ok(Self { args, file: file.to_owned(), server, default, routes })
+        let principals = all.principals;
+        Ok(Self { args, file: file.to_owned(), server, default, routes, principals })
     }
 
     /// The API to protect.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use semel::http::Route;
+use semel::http::route::PrincipalSource;
 use semel::http::routes::{Pattern, Routes, RoutesError};
 use semel_core::Span;
 use serde_json::Value;
@@ -14,6 +15,8 @@ use super::key::Key;
 use super::origin::{Explicit, Origin};
 use super::{caller_keys, cors_keys, reconcile_keys, route_keys, server_keys};
 use crate::cli::serve::ServeArgs;
+use crate::cli::values::{self, Scope};
+use crate::principals::{Principals, Unbindable};
 
 /// A value with who decided it.
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ pub(super) struct All {
     pub server: Vec<Setting>,
     pub default: Resolved,
     pub routes: Vec<Resolved>,
+    pub principals: Principals,
     pub faults: BTreeSet<Fault>,
 }
 
@@ -48,12 +52,36 @@ pub(super) fn resolve(mut args: ServeArgs, explicit: &Explicit, file: &File) -> 
     let mut faults = BTreeSet::new();
     let server = server(&mut args, explicit, &file.server, &mut faults);
     caller_keys::check(&args, &file.server, &mut faults);
-    let mut rules = Rules { args: &args, explicit, defaults: &file.defaults, faults: &mut faults };
+    let principals = principals(&args, file, &mut faults);
+    let bound = principals.as_ref();
+    let mut rules =
+        Rules { args: &args, explicit, defaults: &file.defaults, bound, faults: &mut faults };
     let default = rules.resolve(&Table { line: file.defaults.line, ..Table::default() }, "*");
     let routes: Vec<Resolved> = file.routes.iter().map(|own| rules.route(own)).collect();
     let deadline = Span::from(args.keys.store_deadline);
     check(&default, &routes, file, deadline, &mut faults);
-    All { args, server, default, routes, faults }
+    All { args, server, default, routes, principals: principals.unwrap_or_default(), faults }
+}
+
+/// What verifies principals, where any is to be verified; `None` where it cannot be read, which is a
+/// fault by itself.
+fn principals(args: &ServeArgs, file: &File, faults: &mut BTreeSet<Fault>) -> Option<Principals> {
+    let by_token = |table: &Table| {
+        let scope = table.get("scope").and_then(|entry| entry.value.text().ok());
+        scope.is_some_and(|scope| scope.starts_with("jwt:"))
+    };
+    let tables = [&file.defaults].into_iter().chain(&file.routes);
+    if !matches!(args.scope, Scope::Jwt(_)) && !tables.into_iter().any(by_token) {
+        return Some(Principals::default());
+    }
+    let read = Principals::read(&args.jwt);
+    read.map_err(|Unbindable { key, why }| {
+        // What is missing is missing beside the file that it would be about.
+        let table = &file.server;
+        let line = table.get(key).or_else(|| table.get("jwks_file")).map_or(0, |entry| entry.line);
+        faults.insert(Fault { line, key: key.to_owned(), why });
+    })
+    .ok()
 }
 
 fn server(
@@ -84,6 +112,8 @@ struct Rules<'a> {
     args: &'a ServeArgs,
     explicit: &'a Explicit,
     defaults: &'a Table,
+    /// What verifies principals, where that could be read.
+    bound: Option<&'a Principals>,
     faults: &'a mut BTreeSet<Fault>,
 }
 
@@ -174,12 +204,29 @@ impl Rules<'_> {
             let why = "it says nothing without `reconcile.lookup`, which names what is asked";
             self.fault(entry.line, &entry.name, why.to_owned());
         }
+        self.bind(route, own);
         if own.get("body_memory_max").is_none() {
             route.body_memory_max = route.body_memory_max.min(route.body_max);
         }
         // The last look at the lease comes before the connection is made.
         let connecting = Span::from(self.args.traffic.connect_timeout);
         route.policy.pause = route.policy.pause.plus(connecting);
+    }
+
+    /// Gives a principal that is to be verified what verifies it.
+    fn bind(&mut self, route: &mut Route, own: &Table) {
+        let (PrincipalSource::Verified(verified), Some(bound)) = (&route.principal, self.bound)
+        else {
+            return;
+        };
+        let scope = values::scope(verified.name()).expect("the scope was read before by this");
+        match bound.bind(&scope) {
+            Ok(principal) => route.principal = principal,
+            Err(Unbindable { key, why }) => {
+                let entry = own.get("scope").or_else(|| self.defaults.get("scope"));
+                self.fault(entry.map_or(0, |entry| entry.line), key, why);
+            }
+        }
     }
 
     fn fault(&mut self, line: usize, key: &str, why: String) {

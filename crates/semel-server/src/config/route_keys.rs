@@ -13,7 +13,8 @@ use serde_json::json;
 use super::key::{Key, bytes, span, texts, word};
 use super::{compare_keys, cors_keys, given, grpc_keys, quota_keys, reconcile_keys};
 use crate::cli::suggest::nearest;
-use crate::cli::values::{self, Scope};
+use crate::cli::values;
+use crate::principals;
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 const DEMANDS: [(&str, Demand); 3] =
@@ -79,14 +80,15 @@ const KEYS: [Key<Route>; 15] = [
     Key {
         name: "scope",
         set: |route, given| {
-            given.read(values::scope).map(|scope| route.principal = principal(&scope))
+            given.read(values::scope).map(|scope| route.principal = principals::named(&scope))
         },
         get: |route| match &route.principal {
             PrincipalSource::Authorization => json!("authorization"),
             PrincipalSource::Header(name) => json!(format!("header:{name}")),
+            PrincipalSource::Verified(verified) => json!(verified.name()),
             PrincipalSource::None | PrincipalSource::Extension => json!("none"),
         },
-        flag: Some(|route, args| route.principal = principal(&args.scope)),
+        flag: Some(|route, args| route.principal = principals::named(&args.scope)),
     },
     Key {
         name: "body_max",
@@ -210,14 +212,6 @@ const TIMES: [Key<Route>; 11] = [
         flag: None,
     },
 ];
-
-fn principal(scope: &Scope) -> PrincipalSource {
-    match scope {
-        Scope::Authorization => PrincipalSource::Authorization,
-        Scope::Header(name) => PrincipalSource::Header(name.clone()),
-        Scope::None => PrincipalSource::None,
-    }
-}
 
 /// `header:NAME` or `body:POINTER`.
 fn key_source(given: &str) -> Result<KeySource, String> {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::caller_keys;
 use super::given::Given;
+use super::jwt_keys;
 use super::key::{Key, duration};
 use crate::cli::serve::ServeArgs;
 use crate::cli::values;
@@ -17,7 +18,7 @@ pub(super) type ServerKey = Key<ServeArgs>;
 
 /// Every key of the section.
 pub(super) fn all() -> impl Iterator<Item = &'static ServerKey> {
-    KEYS.iter().chain(&caller_keys::KEYS)
+    KEYS.iter().chain(&caller_keys::KEYS).chain(&jwt_keys::KEYS)
 }
 
 const KEYS: [ServerKey; 21] = [

@@ -61,6 +61,8 @@ fn the_reference_file_names_every_key_with_its_default() {
         "tls_certificate",
         "tls_key",
         "tls_client_ca",
+        "jwks_file",
+        "jwt_issuer",
     ];
     for (told, built_in) in told.server.iter().zip(&built_in.server) {
         let example = examples.contains(&told.name);
@@ -300,6 +302,28 @@ fn what_is_wrong_is_named_with_its_line_its_key_and_the_nearest_right_one() {
             "[[route]]\npath = \"/a\"\nmatch_methods = [\"PUT\"]",
             "semel.toml:3: `match_methods`: route `/a` matches no method on which keys count",
         ),
+        ("[defaults]\nscope = \"jwt\"", "semel.toml:2: `scope`: \"jwt\": write the claim"),
+        (
+            "[[route]]\npath = \"/a\"\nscope = \"jwt:sub\"",
+            "semel.toml:3: `scope`: no token can be verified without `jwks_file` under [server]",
+        ),
+        (
+            "[server]\njwks_file = \"/nowhere\"\n[defaults]\nscope = \"jwt:sub\"",
+            "semel.toml:2: `jwt_issuer`: with `jwks_file`, it must say who makes the tokens",
+        ),
+        (
+            "[server]\njwt_issuer = \"i\"\njwks_file = \"/nowhere\"\n[defaults]\nscope = \"jwt:sub\"",
+            "semel.toml:3: `jwt_audience`: with `jwks_file`, it must name this API",
+        ),
+        (
+            "[server]\njwt_issuer = \"i\"\njwt_audience = [\"a\"]\njwks_file = \"/nowhere\"\n[defaults]\nscope = \"jwt:sub\"",
+            "semel.toml:4: `jwks_file`: /nowhere cannot be read",
+        ),
+        (
+            "[server]\njwt_algorithms = [\"none\"]",
+            "semel.toml:2: `jwt_algorithms`: \"none\": whoever likes could make such a token",
+        ),
+        ("[server]\njwt_algorithms = [\"RS265\"]", "did you mean `RS256`?"),
         ("[server]\nlisten = \"8080\"", "write an address and a port"),
         ("[server]\nown_host = \"yes\"", "true or false, without quotation marks"),
         ("[server]\nforwarded = \"drop\"", "use \"append\" or \"replace\" or \"off\""),

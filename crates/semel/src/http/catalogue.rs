@@ -35,6 +35,8 @@ pub enum Code {
     RouteUnnamed,
     /// `SEM-0112`, 400: `not-unary`.
     NotUnary,
+    /// `SEM-0113`, 401: `scope-unverified`.
+    ScopeUnverified,
     /// `SEM-0201`, 422: `key-reused`.
     KeyReused,
     /// `SEM-0202`, 409: `in-flight`.
@@ -143,7 +145,7 @@ const fn entry(
 }
 
 /// Every error, by number.
-pub const ENTRIES: [Entry; 32] = [
+pub const ENTRIES: [Entry; 33] = [
     Entry {
         cause: "This operation needs an idempotency key, and the request carries none.",
         advice: "Make a random key (a UUID) for the operation, keep it, and send it with this request and with every retry of it.",
@@ -211,6 +213,17 @@ pub const ENTRIES: [Entry; 32] = [
         cause: "The request bears an idempotency key, but it is no unary gRPC call: its body is not one message.",
         advice: "Send keys with unary calls only. For a call that streams requests, send none, or have its route set to required = off.",
         ..entry(Code::NotUnary, 112, "not-unary", 400, "Keyed gRPC call is not unary")
+    },
+    Entry {
+        cause: "The credential that says whose key it is was shown, and does not hold.",
+        advice: "Get a credential that holds for the same caller, and send the same request with the same key.",
+        ..entry(
+            Code::ScopeUnverified,
+            113,
+            "scope-unverified",
+            401,
+            "Principal of the key not verified",
+        )
     },
     Entry {
         cause: "The key belongs to another request: this one differs from the first that was sent with it.",

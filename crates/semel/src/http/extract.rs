@@ -65,7 +65,7 @@ pub struct Within<'a> {
     pub service: &'a str,
     /// Keys the hash of a credential.
     pub secret: &'a Secret,
-    /// The present time, for keys that look like a clock.
+    /// The present time, for keys that look like a clock and credentials that end.
     pub now: Timestamp,
 }
 
@@ -78,8 +78,8 @@ pub fn key_in_body(parts: &Parts, route: &Route) -> bool {
 /// The key and scope of a request. `body` is looked at only where [`key_in_body`] says so.
 ///
 /// # Errors
-/// The [`Problem`] to answer with: `key-missing`, `key-malformed`, `key-weak`, `scope-missing` or
-/// `scope-unstable`. Nothing has run.
+/// The [`Problem`] to answer with: `key-missing`, `key-malformed`, `key-weak`, `scope-missing`,
+/// `scope-unstable` or `scope-unverified`. Nothing has run.
 pub fn keying(parts: &Parts, body: &[u8], within: &Within<'_>) -> Result<Keying, Box<Problem>> {
     let route = within.route;
     if let Some(why) = counts(parts, route) {
@@ -108,7 +108,7 @@ pub fn keying(parts: &Parts, body: &[u8], within: &Within<'_>) -> Result<Keying,
         let problem = Problem::request(Code::KeyWeak, sentence(&weakness.to_string()));
         return Err(problem.with_extra("weakness", weakness.name()).into());
     }
-    let principal = principal(parts, &route.principal, within.secret)?;
+    let principal = principal(parts, &route.principal, within.secret, within.now)?;
     Ok(Keying::Keyed(Keyed { key, scope: Scope::new(within.service, principal), weak }))
 }
 

@@ -8,7 +8,7 @@
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, header};
-use semel_core::{Earlier, Key, Policy, RecordId, Secret, Span, Timestamp};
+use semel_core::{Earlier, Key, Policy, Principal, RecordId, Scope, Secret, Span, Timestamp};
 
 use super::extract::{Keyed, Keying, Within, keying};
 use super::route::{Demand, KeyFormat, KeySource, Mode, OnWeak, PrincipalSource, Route};
@@ -199,11 +199,16 @@ impl Ways {
         asked: &Asked<'_>,
     ) -> Named {
         self.agreed(about, |way| {
+            if let PrincipalSource::Verified(verified) = &way.principal {
+                return vouched(way, key, verified.named(principal)?, asked);
+            }
             let mut request = Request::new(()).into_parts().0;
             let named_by = match &way.principal {
                 PrincipalSource::Authorization => Some(&header::AUTHORIZATION),
                 PrincipalSource::Header(name) => Some(name),
-                PrincipalSource::Extension | PrincipalSource::None => None,
+                PrincipalSource::Verified(_)
+                | PrincipalSource::Extension
+                | PrincipalSource::None => None,
             };
             for (name, value) in [(key_header(way), Some(key)), (named_by, principal)] {
                 if let (Some(name), Some(value)) = (name, value) {
@@ -310,6 +315,17 @@ fn read(request: &Parts, way: &Route, asked: &Asked<'_>) -> Named {
         Keying::Keyed(Keyed { key, scope, .. }) => Ok((secret.record_id(&scope, &key), key)),
         Keying::NotKeyed(_) => Err(Problem::path_unknown().into()),
     }
+}
+
+/// The record of a key whose principal an operator names, as nothing is shown that could be verified.
+fn vouched(way: &Route, key: &HeaderValue, whose: Principal, asked: &Asked<'_>) -> Named {
+    let nobody = Route { principal: PrincipalSource::None, ..way.clone() };
+    let mut request = Request::new(()).into_parts().0;
+    if let Some(name) = key_header(way) {
+        request.headers.append(name, key.clone());
+    }
+    let (_, key) = read(&request, &nobody, asked)?;
+    Ok((asked.secret.record_id(&Scope::new(asked.service, whose), &key), key))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod reply;
 pub mod route;
 pub mod routes;
 pub mod status;
+pub mod verify;
 
 pub use catalogue::Code;
 pub use inquiry::Ways;

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
-use semel_core::Secret;
 use semel_core::key::Principal;
+use semel_core::{Secret, Timestamp};
 
 use super::catalogue::Code;
 use super::problem::Problem;
@@ -27,8 +27,10 @@ pub(super) fn principal(
     parts: &Parts,
     source: &PrincipalSource,
     secret: &Secret,
+    now: Timestamp,
 ) -> Result<Principal, Box<Problem>> {
     match source {
+        PrincipalSource::Verified(verified) => verified.principal(parts, now),
         PrincipalSource::None => Ok(Principal::none()),
         PrincipalSource::Authorization => {
             let credential = credential(one(&parts.headers, &header::AUTHORIZATION)?)?;
@@ -46,16 +48,16 @@ pub(super) fn principal(
     }
 }
 
-fn missing(detail: impl Into<String>) -> Box<Problem> {
+pub(super) fn missing(detail: impl Into<String>) -> Box<Problem> {
     Problem::request(Code::ScopeMissing, detail).into()
 }
 
-fn empty(name: &str) -> Box<Problem> {
+pub(super) fn empty(name: &str) -> Box<Problem> {
     missing(format!("The header `{name}` is empty."))
 }
 
 /// Two lines would name two callers, and which of them counts differs from server to server.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Box<Problem>> {
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Box<Problem>> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
         (Some(value), None) => Ok(value.as_bytes()),
@@ -95,7 +97,7 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let parts = builder.body(()).unwrap().into_parts().0;
-        principal(&parts, source, &Secret::new(&[7; 32]))
+        principal(&parts, source, &Secret::new(&[7; 32]), Timestamp::ZERO)
     }
 
     fn authorized(value: &str) -> Result<Principal, Box<Problem>> {
@@ -153,10 +155,10 @@ mod tests {
     fn the_application_names_whom_it_has_authenticated() {
         let (mut parts, ()) = Request::new(()).into_parts();
         let secret = Secret::new(&[7; 32]);
-        let none = principal(&parts, &PrincipalSource::Extension, &secret);
+        let none = principal(&parts, &PrincipalSource::Extension, &secret, Timestamp::ZERO);
         assert_eq!(none.unwrap_err().code, Code::ScopeMissing);
         parts.extensions.insert(StablePrincipal(Bytes::from_static(b"acct_1")));
-        let named = principal(&parts, &PrincipalSource::Extension, &secret);
+        let named = principal(&parts, &PrincipalSource::Extension, &secret, Timestamp::ZERO);
         assert_eq!(named, Ok(Principal::named(b"acct_1").unwrap()));
     }
 }

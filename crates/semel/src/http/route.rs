@@ -16,6 +16,7 @@ use super::problem::RESERVED;
 use super::quota::Quota;
 use super::reconcile::{Reconcile, ReconcileError};
 use super::status::IDEMPOTENCY_KEY;
+use super::verify::Verified;
 
 /// Whether requests must, may, or do not bear a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub enum PrincipalSource {
     Header(HeaderName),
     /// The [`super::StablePrincipal`] that the application put among the extensions.
     Extension,
+    /// Whom a [`Verifier`](super::verify::Verifier) vouches for: a claim of a token, a certificate.
+    Verified(Verified),
     /// Nobody: all callers share their keys. Only for an API with a single caller.
     None,
 }

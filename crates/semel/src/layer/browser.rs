@@ -56,6 +56,7 @@ pub(super) fn names_read(route: &Route) -> Vec<HeaderName> {
     match &route.principal {
         PrincipalSource::Authorization => names.push(header::AUTHORIZATION),
         PrincipalSource::Header(name) => names.push(name.clone()),
+        PrincipalSource::Verified(verified) => names.extend(verified.header()),
         PrincipalSource::Extension | PrincipalSource::None => {}
     }
     names

@@ -95,6 +95,7 @@ fn published_route(pattern: Option<&Pattern>, route: &Route, store: &Capabilitie
             PrincipalSource::Authorization => "authorization",
             PrincipalSource::Header(name) => name.as_str(),
             PrincipalSource::Extension => "application",
+            PrincipalSource::Verified(verified) => verified.name(),
             PrincipalSource::None => "none",
         },
         "wait": seconds(route.wait_max),

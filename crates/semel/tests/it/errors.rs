@@ -53,6 +53,7 @@ fn sample(code: Code) -> Problem {
         Code::MethodUnknown => Problem::method_unknown(&[Method::GET, Method::DELETE]),
         Code::RouteUnnamed => Problem::route_unnamed("Routes of this API read this key, or whose it is, in ways of their own, and no path is named."),
         Code::NotUnary => Problem::request(code, ""),
+        Code::ScopeUnverified => Problem::request(code, "The token has expired."),
         Code::KeyReused => {
             let parts = [Part::Path, Part::Body].into_iter().collect();
             Problem::mismatch(Effect::Done, Difference::Parts(parts))

@@ -23,6 +23,7 @@ mod route_rerun;
 mod scope;
 mod stored;
 mod streams;
+mod tokens;
 mod verbs;
 mod waiting;
 

@@ -30,6 +30,7 @@ pub fn code_of(problem: &Problem) -> GrpcCode {
         // Whether the operation happened may be asked again later, under the same key, by whoever knows
         // what it is: not by a library that repeats at once.
         Code::InFlight | Code::InDoubt => GrpcCode::ABORTED,
+        Code::ScopeUnverified => GrpcCode::UNAUTHENTICATED,
         Code::Quota => GrpcCode::RESOURCE_EXHAUSTED,
         Code::RecordUnreadable | Code::OutcomeLost => GrpcCode::INTERNAL,
         Code::KeyUnknown => GrpcCode::NOT_FOUND,

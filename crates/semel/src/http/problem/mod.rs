@@ -75,6 +75,8 @@ pub struct Problem {
     pub reason: Option<&'static str>,
     /// The methods that a reserved path answers to; sent as `Allow`.
     pub allow: Vec<Method>,
+    /// What credential would be taken; sent as `WWW-Authenticate`, which a 401 must bear.
+    pub challenge: Option<HeaderValue>,
     /// More members for the body, by name.
     pub extra: BTreeMap<&'static str, Value>,
     /// `Idempotency-Status`; the code's word alone until [`Problem::with_status`] says more.
@@ -94,6 +96,7 @@ impl Problem {
             differs: Vec::new(),
             reason: None,
             allow: Vec::new(),
+            challenge: None,
             extra: BTreeMap::new(),
             status: Status::new(code.entry().word),
         }
@@ -183,6 +186,9 @@ impl Problem {
         if let Some(said) = entry.should_retry {
             let said = HeaderValue::from_static(if said { "true" } else { "false" });
             headers.insert(STRIPE_SHOULD_RETRY, said);
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if !self.allow.is_empty() {
             let names: Vec<_> = self.allow.iter().map(Method::as_str).collect();
