@@ -8,6 +8,18 @@ mod subject;
 use gateway::Gateway;
 use subject::Store;
 
+/// On the embedded store, where HTTP/2 is spoken.
+const EMBEDDED_HTTP2: &[skips::Skip] = &[
+    skips::NOTHING_SENT,
+    skips::NO_MATCH_DEMANDED,
+    skips::OTHER_RUN,
+    skips::NO_NETWORK,
+    (
+        &["identity/surrounding-space", "framing/length-and-chunked-closes"],
+        "HTTP/2 is spoken, and they are about the lines of HTTP/1.1",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_memory_store_every_must_and_should_holds() {
     Gateway::new(Store::Memory).passes(&["*"], skips::MEMORY).await;
@@ -17,6 +29,12 @@ async fn on_the_memory_store_every_must_and_should_holds() {
 async fn on_the_embedded_store_every_must_and_should_holds_through_crashes_and_trouble_of_the_store()
  {
     Gateway::new(Store::Embedded).passes(&["*"], skips::EMBEDDED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_within_tls_every_must_and_should_holds_through_crashes_and_trouble_of_the_store()
+ {
+    Gateway::new(Store::Embedded).secure().passes(&["*"], EMBEDDED_HTTP2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ const NO_STREAMS: Skip = (
     "HTTP/1.1 is spoken, and has no streams",
 );
 
-const NOTHING_SENT: Skip = (
+pub(crate) const NOTHING_SENT: Skip = (
     &[
         "side/webhook-retry",
         "side/webhook-lost-reply",
@@ -46,12 +46,12 @@ const NOTHING_SENT: Skip = (
     "its charges send nothing on",
 );
 
-const NO_MATCH_DEMANDED: Skip = (
+pub(crate) const NO_MATCH_DEMANDED: Skip = (
     &["version/match-demanded"],
     "to demand If-Match is the API's decision, and this one does not",
 );
 
-const OTHER_RUN: Skip = (
+pub(crate) const OTHER_RUN: Skip = (
     &[
         "retention/spent-no-second-effect",
         "retention/spent-says-so",
@@ -95,7 +95,7 @@ const NO_STORE_APART: Skip = (
     "the memory of a process cannot be broken from outside without breaking the process",
 );
 
-const NO_NETWORK: Skip = (
+pub(crate) const NO_NETWORK: Skip = (
     &["store/slow-one-effect", "store/answer-lost-one-effect"],
     "a store in the process answers by no network that could be slow or lose an answer; \
      `docs/reference/contract-tests.md` names the tests that do it within the process",
