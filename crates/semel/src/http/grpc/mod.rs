@@ -15,7 +15,9 @@
 //! - A message is compared by its bytes, which is sound for a client that sends the same bytes again.
 
 mod code;
+#[cfg(feature = "layer")]
 mod details;
+#[cfg(feature = "layer")]
 pub mod problem;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
