@@ -18,7 +18,6 @@ pub(crate) struct Peer {
     /// Whether it came under TLS.
     pub secure: bool,
     /// What it proved to hold, under mutual TLS. `None`: it showed no certificate.
-    #[allow(dead_code, reason = "for the rules of a scope, which read it elsewhere")]
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 

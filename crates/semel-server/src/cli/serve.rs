@@ -60,7 +60,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "SEMEL_SECRET_FILE", value_name = "PATH")]
     pub secret_file: Option<PathBuf>,
 
-    /// Whose keys they are: authorization, header:NAME, jwt:CLAIM, or none (one caller only)
+    /// Whose keys they are: authorization, header:NAME, jwt:CLAIM, client-certificate, or none (one caller only)
     #[arg(long, env = "SEMEL_SCOPE", value_name = "RULE", default_value = "authorization",
           value_parser = values::scope)]
     pub scope: Scope,

@@ -7,7 +7,7 @@ use semel_core::Span;
 
 use super::suggest::nearest;
 use crate::gateway::Target;
-use crate::principals::{ALGORITHMS, Claim, algorithm_name};
+use crate::principals::{ALGORITHMS, CertificateName, Claim, algorithm_name};
 
 /// Where records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(crate) enum Scope {
     Header(HeaderName),
     /// Whoever this claim of a verified token names.
     Jwt(Claim),
+    /// Whoever the certificate names that the caller proved to hold.
+    Certificate(CertificateName),
     /// Everybody's.
     None,
 }
@@ -71,13 +73,18 @@ impl std::fmt::Display for Scope {
             Self::Authorization => f.write_str("authorization"),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Jwt(claim) => write!(f, "jwt:{claim}"),
+            Self::Certificate(name) => f.write_str(name.written()),
             Self::None => f.write_str("none"),
         }
     }
 }
 
-/// `authorization`, `header:NAME`, `jwt:CLAIM` or `none`.
+/// `authorization`, `header:NAME`, `jwt:CLAIM`, `client-certificate` or `none`.
 pub(crate) fn scope(given: &str) -> Result<Scope, String> {
+    use CertificateName::{Dns, Subject, Uri};
+    if let Some(name) = [Subject, Uri, Dns].into_iter().find(|name| name.written() == given) {
+        return Ok(Scope::Certificate(name));
+    }
     match given.split_once(':') {
         Some(("jwt", claim)) => Claim::parse(claim).map(Scope::Jwt),
         None if given == "jwt" => Claim::parse("").map(Scope::Jwt),
@@ -86,13 +93,18 @@ pub(crate) fn scope(given: &str) -> Result<Scope, String> {
             .map_err(|_| format!("`{name}` is no header's name")),
         None if given == "authorization" => Ok(Scope::Authorization),
         None if given == "none" => Ok(Scope::None),
-        Some((kind, name)) => Err(match nearest(kind, ["header", "jwt"]) {
+        Some(("client-certificate", name)) => Err(format!(
+            "`{name}` is no name of a certificate; write client-certificate, client-certificate:uri or client-certificate:dns"
+        )),
+        Some((kind, name)) => Err(match nearest(kind, ["header", "jwt", "client-certificate"]) {
             Some(near) => format!("did you mean `{near}:{name}`?"),
             None => format!("did you mean `header:{given}`?"),
         }),
-        None => Err(match nearest(given, ["authorization", "none"]) {
+        None => Err(match nearest(given, ["authorization", "none", "client-certificate"]) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("did you mean `header:{given}`? Else: authorization, none"),
+            None => format!(
+                "did you mean `header:{given}`? Else: authorization, client-certificate, none"
+            ),
         }),
     }
 }

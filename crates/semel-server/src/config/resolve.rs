@@ -70,18 +70,21 @@ fn principals(args: &ServeArgs, file: &File, faults: &mut BTreeSet<Fault>) -> Op
         let scope = table.get("scope").and_then(|entry| entry.value.text().ok());
         scope.is_some_and(|scope| scope.starts_with("jwt:"))
     };
+    let certificates = args.callers.tls_client_ca.is_some();
     let tables = [&file.defaults].into_iter().chain(&file.routes);
     if !matches!(args.scope, Scope::Jwt(_)) && !tables.into_iter().any(by_token) {
-        return Some(Principals::default());
+        return Some(Principals::default().with_certificates(certificates));
     }
     let read = Principals::read(&args.jwt);
-    read.map_err(|Unbindable { key, why }| {
-        // What is missing is missing beside the file that it would be about.
-        let table = &file.server;
-        let line = table.get(key).or_else(|| table.get("jwks_file")).map_or(0, |entry| entry.line);
-        faults.insert(Fault { line, key: key.to_owned(), why });
-    })
-    .ok()
+    read.map(|read| read.with_certificates(certificates))
+        .map_err(|Unbindable { key, why }| {
+            // What is missing is missing beside the file that it would be about.
+            let table = &file.server;
+            let line =
+                table.get(key).or_else(|| table.get("jwks_file")).map_or(0, |entry| entry.line);
+            faults.insert(Fault { line, key: key.to_owned(), why });
+        })
+        .ok()
 }
 
 fn server(

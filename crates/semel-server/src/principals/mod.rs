@@ -3,6 +3,7 @@
 //! A route of the configuration first names what it wants ([`named`]); once the whole file is known it
 //! is bound to the keys that verify it ([`Principals::bind`]). What is not bound verifies nobody.
 
+mod certificate;
 mod claim;
 mod key_set;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use semel::http::verify::{Unverified, Verified, Verifier};
 use crate::cli::serve::JwtArgs;
 use crate::cli::values::Scope;
 
+use certificate::CertificateHolder;
+pub(crate) use certificate::CertificateName;
 pub(crate) use claim::Claim;
 pub(crate) use key_set::{ALGORITHMS, KeySetFile, algorithm_name};
 use token::{TokenClaim, TokenRules};
@@ -48,7 +51,9 @@ pub(crate) fn named(scope: &Scope) -> PrincipalSource {
     match scope {
         Scope::Authorization => PrincipalSource::Authorization,
         Scope::Header(name) => PrincipalSource::Header(name.clone()),
-        Scope::Jwt(_) => PrincipalSource::Verified(Verified::by(Unbound(scope.to_string()))),
+        Scope::Jwt(_) | Scope::Certificate(_) => {
+            PrincipalSource::Verified(Verified::by(Unbound(scope.to_string())))
+        }
         Scope::None => PrincipalSource::None,
     }
 }
@@ -66,6 +71,8 @@ pub(crate) struct Unbindable {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Principals {
     tokens: Option<Arc<TokenRules>>,
+    /// Whether callers show certificates that anybody has signed whom we know.
+    certificates: bool,
 }
 
 impl Principals {
@@ -96,7 +103,12 @@ impl Principals {
             .map_err(|error| Unbindable { key: "jwks_file", why: error.to_string() })?;
         let (audiences, leeway) = (args.jwt_audience.clone(), args.jwt_leeway);
         let rules = TokenRules { issuer, audiences, leeway, keys: Arc::new(keys) };
-        Ok(Self { tokens: Some(Arc::new(rules)) })
+        Ok(Self { tokens: Some(Arc::new(rules)), certificates: false })
+    }
+
+    /// Beside a listener that asks for certificates, or does not.
+    pub(crate) fn with_certificates(self, certificates: bool) -> Self {
+        Self { certificates, ..self }
     }
 
     /// What verifies `scope`.
@@ -112,6 +124,13 @@ impl Principals {
             (Scope::Jwt(_), None) => Err(Unbindable {
                 key: "scope",
                 why: "no token can be verified without `jwks_file` under [server], which names the file with the issuer's public keys".to_owned(),
+            }),
+            (Scope::Certificate(name), _) if self.certificates => {
+                Ok(PrincipalSource::Verified(Verified::by(CertificateHolder(*name))))
+            }
+            (Scope::Certificate(_), _) => Err(Unbindable {
+                key: "scope",
+                why: "no caller is asked for a certificate without `tls_client_ca` under [server], which names the file with the authorities that sign them".to_owned(),
             }),
             (other, _) => Ok(named(other)),
         }

@@ -210,3 +210,46 @@ async fn http_2_without_tls_is_spoken_where_asked() {
     }
     assert_eq!(upstream.seen()[0].header("x-forwarded-proto"), Some("http"));
 }
+
+#[tokio::test]
+async fn the_certificate_says_whose_key_it_is() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let ca = authority.path();
+    let shown = authority.sign("gateway", Holds::Now);
+    let semel = under(serve(upstream.addr), &shown)
+        .arg("--tls-client-ca", ca.to_str().unwrap())
+        .arg("--tls-client", "optional")
+        .arg("--scope", "client-certificate");
+    let semel = semel.start().await;
+    let at = url(&semel, "/v1/charges");
+    let charge = |files: Option<[std::path::PathBuf; 2]>| {
+        let (ca, at) = (ca.clone(), at.clone());
+        async move {
+            let mut args = [&["-i"][..], &KEYED, &[&at]].concat();
+            let files = files.map(|files| files.map(|path| path.to_str().unwrap().to_owned()));
+            if let Some([cert, key]) = &files {
+                args.extend(["--cert", cert.as_str(), "--key", key.as_str()]);
+            }
+            let told = curl(&ca, &args).await.out.to_lowercase();
+            let words = ["executed", "replayed", "refused"].into_iter();
+            let said = |word: &&str| told.contains(&format!("idempotency-status: {word}"));
+            words.filter(said).collect::<Vec<_>>()
+        }
+    };
+    let first = authority.sign("billing", Holds::Now);
+    assert_eq!(charge(Some(first)).await, ["executed"]);
+    let renewed = authority.sign("billing", Holds::Now);
+    assert_eq!(charge(Some(renewed)).await, ["replayed"], "a renewed one is the same principal");
+    let other = authority.sign("shipping", Holds::Now);
+    assert_eq!(charge(Some(other)).await, ["executed"], "the same credential in a header");
+    assert_eq!(charge(None).await, ["refused"], "nothing weaker is taken in its place");
+    assert_eq!(upstream.effects(), 2);
+}
+
+#[tokio::test]
+async fn a_scope_by_certificate_needs_somebody_who_signs_them() {
+    let upstream = Upstream::start().await;
+    let refused = serve(upstream.addr).arg("--scope", "client-certificate:uri").refused().await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("tls_client_ca"), "{refused:?}");
+}
