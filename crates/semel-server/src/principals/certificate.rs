@@ -8,6 +8,7 @@ use http::request::Parts;
 use semel::core::Timestamp;
 use semel::http::verify::{Unverified, Verifier};
 
+use super::joined;
 use crate::peer::{ClientCertificate, Peer, SubjectName};
 
 /// Which name of a certificate.
@@ -41,22 +42,20 @@ impl CertificateName {
         });
         match self {
             Self::Subject if certificate.subject == EMPTY_NAME => None,
-            Self::Subject => Some(self.bytes(&[&certificate.issuer, &certificate.subject])),
+            Self::Subject => {
+                let name = self.written().as_bytes();
+                Some(joined([name, &certificate.issuer, &certificate.subject]))
+            }
             Self::Uri | Self::Dns => {
                 let only = named.next().filter(|name| !name.is_empty())?;
-                named.next().is_none().then(|| self.bytes(&[only]))
+                named.next().is_none().then(|| self.only(only))
             }
         }
     }
 
-    /// Each part with its length before it, so that no two principals share their bytes.
-    fn bytes(self, parts: &[&[u8]]) -> Bytes {
-        let mut bytes = Vec::new();
-        for part in [self.written().as_bytes()].iter().chain(parts) {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
-        bytes.into()
+    /// What stands for the one name of its kind.
+    fn only(self, name: &[u8]) -> Bytes {
+        joined([self.written().as_bytes(), name])
     }
 }
 
@@ -89,9 +88,7 @@ impl Verifier for CertificateHolder {
     fn named(&self, principal: &str) -> Option<Bytes> {
         match self.0 {
             CertificateName::Subject => None,
-            CertificateName::Uri | CertificateName::Dns => {
-                Some(self.0.bytes(&[principal.as_bytes()]))
-            }
+            CertificateName::Uri | CertificateName::Dns => Some(self.0.only(principal.as_bytes())),
         }
     }
 }

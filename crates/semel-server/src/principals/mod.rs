@@ -28,6 +28,17 @@ pub(crate) use claim::Claim;
 pub(crate) use key_set::{ALGORITHMS, KeySetFile, algorithm_name};
 use token::{TokenClaim, TokenRules};
 
+/// Parts as the bytes of a principal: each with its length before it, so that none runs into the next and no
+/// two principals share their bytes.
+fn joined<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes.into()
+}
+
 /// What a scope asks for that is not bound yet.
 #[derive(Debug)]
 struct Unbound(String);

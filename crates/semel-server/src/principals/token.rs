@@ -17,6 +17,7 @@ use semel::http::verify::{Unverified, Verifier, bearer};
 use serde_json::Value;
 
 use super::claim::Claim;
+use super::joined;
 use super::key_set::KeySetFile;
 
 /// Which tokens hold.
@@ -165,15 +166,10 @@ impl TokenClaim {
         Self { name: format!("jwt:{claim}"), claim, rules }
     }
 
-    /// Issuer, claim and value, each with its length before it, so that none runs into the next: the
-    /// same subject of two issuers, or the same text in two claims, is not the same principal.
+    /// Issuer, claim and value: the same subject of two issuers, or the same text in two claims, is not the
+    /// same principal.
     fn bytes(&self, value: &str) -> Bytes {
-        let mut bytes = Vec::new();
-        for part in ["jwt", &self.rules.issuer, self.claim.pointer(), value] {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes.into()
+        joined(["jwt", &self.rules.issuer, self.claim.pointer(), value].map(str::as_bytes))
     }
 }
 
