@@ -207,3 +207,22 @@ quota.in_flight = 9
         assert!(said.contains(line), "{line:?} is not in {said}");
     }
 }
+
+/// A public key of P-256 (RFC 7517, appendix A.1).
+const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1",
+"x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+#[tokio::test]
+async fn the_file_in_the_guide_is_one_that_a_server_could_run_by() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/gateway.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let file = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let keys = Written::new(JWKS);
+    assert!(file.contains("/etc/semel/jwks.json"));
+    let file = Written::new(&file.replace("/etc/semel/jwks.json", keys.path()));
+    let checked = run(&["config", "check", "--config", file.path()]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let shown = shown(&["--config", file.path()]).await;
+    assert_eq!(shown["routes"][0]["settings"]["scope"]["value"], "jwt:sub");
+    assert_eq!(shown["routes"][1]["settings"]["required"]["value"], "off");
+}

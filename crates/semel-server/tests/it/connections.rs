@@ -174,8 +174,9 @@ async fn a_refused_stream_is_sent_once_more_on_a_new_connection_and_no_oftener()
     }
 }
 
-/// An upstream that answers each connection's first stream with GOAWAY, naming `last`, and closes.
-async fn going_away(last: u8) -> SocketAddr {
+/// An upstream that answers each connection's first stream with GOAWAY, naming `last` and this reason, and
+/// closes.
+async fn going_away(last: u8, reason: u8) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -195,7 +196,7 @@ async fn going_away(last: u8) -> SocketAddr {
                     break;
                 }
             }
-            let away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0];
+            let away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, reason];
             stream.write_all(&away).await.unwrap();
             // A close with bytes unread would be a reset, and could overtake the frame.
             let _ = stream.shutdown().await;
@@ -207,12 +208,18 @@ async fn going_away(last: u8) -> SocketAddr {
 
 #[tokio::test]
 async fn a_stream_above_the_last_one_of_goaway_is_released_and_one_below_is_in_doubt() {
-    for (last, status, verdict) in [(0, 502, "released"), (1, 409, "in-doubt")] {
-        let upstream = going_away(last).await;
+    // RFC 9113 §7: 0 is NO_ERROR, 2 INTERNAL_ERROR. Whatever the reason, only the last stream proves anything.
+    for (last, reason, status, verdict) in [
+        (0, 0, 502, "released"),
+        (0, 2, 502, "released"),
+        (1, 0, 409, "in-doubt"),
+        (1, 2, 409, "in-doubt"),
+    ] {
+        let upstream = going_away(last, reason).await;
         let url = format!("h2c://{upstream}");
         let semel = serve(upstream).arg("--upstream", &url).start().await;
         let reply = ask(semel.addr, &Request::charge("key-0001-abcdefgh", BODY)).await;
-        assert_eq!((reply.status, reply.verdict()), (status, Some(verdict)), "last {last}");
+        assert_eq!((reply.status, reply.verdict()), (status, Some(verdict)), "{last} {reason}");
     }
 }
 
